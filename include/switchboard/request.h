@@ -1,0 +1,98 @@
+/* The handler author's verbs: a request is a connection, or one datagram with its reply.
+ *
+ * All calls belong to the thread of control that the strategy gave the request, and to no other at the same time.
+ * They return >= 0, or -errno; -ETIMEDOUT when the request's timeout passed, -ECANCELED when the server stops and its
+ * drain deadline is over. Where a call has to wait, it waits through the strategy's `wait`, so the same straight-line
+ * code serves under threads, processes and fibers.
+ *
+ * On a datagram, the receiving calls read the packet and then report the end, the sending calls gather one reply, which
+ * goes to the sender when the handler has finished. Nothing sent means no reply; sending 0 bytes means an empty one. */
+#ifndef SWITCHBOARD_REQUEST_H
+#define SWITCHBOARD_REQUEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <sys/types.h>
+#include <sys/socket.h>
+#include <switchboard/address.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+#pragma GCC visibility push(default)
+
+struct sb_request;
+struct sb_server;
+
+/* At most size bytes; 0 is the end (the peer closed or shut down its writing half). */
+ssize_t sb_recv(struct sb_request *request, void *buffer, size_t size);
+
+/* Some of the bytes, at least one; returns how many went out. See sb_sendall(). */
+ssize_t sb_send(struct sb_request *request, const void *buffer, size_t size);
+
+/* All of the bytes, in as many steps as it takes, or an error. The timeout bounds the whole call.
+ * Datagram: -EMSGSIZE when the reply would outgrow 65535 bytes; what was gathered before stays. */
+int sb_sendall(struct sb_request *request, const void *buffer, size_t size);
+
+/* A line with its newline, NUL-terminated, as fgets(3): at most size - 1 bytes, so a longer line comes in pieces, the
+ * last line may lack its newline. Returns its length, 0 at the end. sb_recv() afterwards continues behind the line. */
+ssize_t sb_readline(struct sb_request *request, char *line, size_t size);
+
+/* Formats and sends all; returns the length. */
+int sb_printf(struct sb_request *request, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* stdio streams over the request, made at the first call, flushed and closed after finish: do not fclose() them.
+ * They buffer: do not mix rfile with sb_recv(), nor a buffered wfile with sb_send(). NULL: out of memory. */
+FILE *sb_rfile(struct sb_request *request);
+FILE *sb_wfile(struct sb_request *request);
+
+/* The timeout of each operation from now on, in milliseconds; -1: none. */
+int sb_settimeout(struct sb_request *request, int timeout_ms);
+int sb_gettimeout(const struct sb_request *request);
+
+/* Waits until fd, any descriptor of the handler's, is ready for events (poll(2)'s POLLIN, POLLOUT).
+ * Returns the events that are, or -ETIMEDOUT after timeout_ms milliseconds (-1: no limit). */
+int sb_wait_fd(struct sb_request *request, int fd, short events, int timeout_ms);
+
+/* Pauses this request only. Returns 0, or -ECANCELED. */
+int sb_sleep(struct sb_request *request, int milliseconds);
+
+/* True for udp and unixgram. */
+bool sb_is_datagram(const struct sb_request *request);
+
+/* The socket: the connection, or on a datagram the server's own socket. The request keeps it: do not close it. */
+int sb_fileno(const struct sb_request *request);
+
+/* Who asks, and at which of our addresses (getsockname(2)). */
+const struct sb_address *sb_client_address(const struct sb_request *request);
+int sb_local_address(const struct sb_request *request, struct sb_address *ret_address);
+
+/* client_address as text, "127.0.0.1:4711"; owned by the request. */
+const char *sb_client_name(struct sb_request *request);
+
+/* Process, user and group at the other end of a Unix connection, as they were at connect(2) (unix(7), SO_PEERCRED).
+ * -EOPNOTSUPP on other sockets. */
+struct sb_credentials {
+    pid_t pid;
+    uid_t uid;
+    gid_t gid;
+};
+int sb_peer_credentials(const struct sb_request *request, struct sb_credentials *ret_credentials);
+
+/* getsockopt(2) and setsockopt(2) on the request's socket. */
+int sb_getsockopt(const struct sb_request *request, int level, int name, void *value, socklen_t *size);
+int sb_setsockopt(struct sb_request *request, int level, int name, const void *value, socklen_t size);
+
+/* The server that received it. */
+struct sb_server *sb_request_server(const struct sb_request *request);
+
+/* A line for the server's log, with the peer's address in front; shown with `serve -v` only. */
+void sb_log(struct sb_request *request, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#pragma GCC visibility pop
+#ifdef __cplusplus
+}
+#endif
+
+#endif

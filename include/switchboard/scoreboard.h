@@ -1,0 +1,80 @@
+/* The scoreboard: who does what, for whom, since when. Shared memory, readable from outside the process.
+ *
+ * Every worker (a process, a thread, or the loop) owns one slot and alone writes to it, with plain stores and a coarse
+ * clock: no system call, no lock, no cache line shared between workers. A reader sees each field whole, but not all
+ * fields of one instant. */
+#ifndef SWITCHBOARD_SCOREBOARD_H
+#define SWITCHBOARD_SCOREBOARD_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+#pragma GCC visibility push(default)
+
+#define SB_SCOREBOARD_MAGIC 0x7362736bu
+#define SB_SCOREBOARD_VERSION 1
+
+enum sb_state {
+    SB_FREE,            /* nobody's; its counters still count in the totals */
+    SB_STARTING,
+    SB_WAITING,         /* for a request */
+    SB_READING,         /* for its caller's bytes */
+    SB_HANDLING,
+    SB_WRITING,
+    SB_CLOSING,         /* a request, or, in a worker of prefork, itself after max_requests */
+    SB_DEAD,            /* ended, and found dead by its parent */
+};
+
+struct sb_slot {
+    uint32_t state;             /* enum sb_state */
+    int32_t pid, tid;           /* tid 0: a thread for one request (asking for it would be a system call for each) */
+    uint32_t worker;            /* number within its strategy, from 0 */
+    uint64_t since_ns;          /* CLOCK_MONOTONIC_COARSE, when state was entered */
+    uint64_t served, errors;    /* requests finished, and those of them that failed */
+    uint64_t truncated;         /* datagrams cut off at max_packet_size */
+    uint8_t peer[28];           /* struct sockaddr of the last caller, cut at 28 bytes (all of sockaddr_in6) */
+    uint32_t retired;           /* a worker of prefork: takes no more requests */
+    uint8_t padding[48];
+};
+
+struct sb_scoreboard {
+    uint32_t magic, version;
+    uint32_t slot_count, slot_size;
+    int32_t pid;                /* the server's */
+    uint32_t stopping;          /* a stop was asked for */
+    uint64_t started_ns;        /* CLOCK_MONOTONIC */
+    char strategy[64], handler[64];
+    uint64_t accept_lock[8];    /* the mutex discipline's; not for readers */
+};
+
+struct sb_totals {
+    uint64_t served, errors, truncated;
+    unsigned workers, busy;     /* slots alive, and those reading, handling, writing or closing */
+};
+
+/* The board of a running server, mapped read-only through /proc/PID/fd. -ENOENT: no such server, -EACCES: not ours,
+ * -EPROTO: another version. *ret_board is the caller's: sb_scoreboard_close(). */
+int sb_scoreboard_open(pid_t pid, const struct sb_scoreboard **ret_board);
+void sb_scoreboard_close(const struct sb_scoreboard *board);
+
+/* The n-th slot, n below board->slot_count. */
+const struct sb_slot *sb_scoreboard_slot(const struct sb_scoreboard *board, unsigned n);
+
+struct sb_totals sb_scoreboard_totals(const struct sb_scoreboard *board);
+
+/* "free", "starting", ... */
+const char *sb_state_name(uint32_t state);
+
+/* This process's own server. */
+struct sb_server;
+const struct sb_scoreboard *sb_server_scoreboard(const struct sb_server *server);
+
+#pragma GCC visibility pop
+#ifdef __cplusplus
+}
+#endif
+
+#endif

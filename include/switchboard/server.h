@@ -1,0 +1,135 @@
+/* A program's view: make a server, run it, stop it.
+ *
+ *     struct sb_server *server;
+ *     if (sb_server_create(sb_threading_tcp_server, "127.0.0.1:9999", SB_HANDLERS(&upper), NULL, &server) < 0)
+ *         return 1;                            // the reason is on stderr
+ *     sb_server_serve_forever(server);
+ *     sb_server_destroy(server);
+ */
+#ifndef SWITCHBOARD_SERVER_H
+#define SWITCHBOARD_SERVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <switchboard/class.h>
+#include <switchboard/handler.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+#pragma GCC visibility push(default)
+
+struct sb_server;
+
+/* How the workers of prefork and prethread share a listener (UNP, chapter 30). */
+enum sb_discipline {
+    SB_ACCEPT_SHARED,       /* each waits on it, the kernel wakes one */
+    SB_ACCEPT_MUTEX,        /* one at a time, by a process-shared robust mutex */
+    SB_ACCEPT_FLOCK,        /* one at a time, by flock(2) */
+    SB_ACCEPT_PASS,         /* the parent accepts and passes the descriptor over a Unix socket (SCM_RIGHTS) */
+    SB_ACCEPT_REUSEPORT,    /* a listener for each, the kernel spreads the connections (SO_REUSEPORT) */
+};
+
+/* "shared", "mutex", ... to a discipline, or -EINVAL; and back. */
+int sb_discipline_parse(const char *name);
+const char *sb_discipline_name(enum sb_discipline discipline);
+
+enum sb_log_level { SB_LOG_ERROR, SB_LOG_WARNING, SB_LOG_INFO, SB_LOG_DEBUG };
+
+/* Settings, socketserver's names where it has one. Start from SB_CONFIG_DEFAULTS. Strings are copied. */
+struct sb_config {
+    const char *strategy;       /* a list put behind the type's own classes: "prefork:4+pool:16"; NULL: none */
+    enum sb_discipline accept;
+    bool force;                 /* run a handler under a strategy that its traits forbid */
+    int request_queue_size;     /* listen(2)'s backlog */
+    bool allow_reuse_address;   /* SO_REUSEADDR, TCP only */
+    bool allow_reuse_port;      /* SO_REUSEPORT */
+    bool disable_nagle_algorithm;   /* TCP_NODELAY for every connection */
+    int max_packet_size;        /* bytes of a datagram, at most 65535; a longer one is cut, counted and logged */
+    int max_connections;        /* requests at once; prefork's workers share them out; at the limit nobody polls */
+    int queue_size;             /* of pool: requests accepted and waiting for a worker */
+    int max_children;           /* of fork: children at once */
+    int max_requests;           /* of prefork: a worker is replaced after this many, plus up to an eighth; 0: never */
+    int poll_interval_ms;       /* the longest between two service_actions, where a class has them */
+    int timeout_ms;             /* of handle_request; -1: none */
+    int idle_timeout_ms;        /* of each operation of a handler that sets none; -1: none */
+    int drain_timeout_ms;       /* how long close waits for what runs; then it is cut off; -1: without limit */
+    bool block_on_close;        /* false: close does not wait */
+    bool daemon_threads;        /* true: close does not wait for threads; what they use is freed by the last of them */
+    const char *const *options; /* "key=value" or "handler.key=value", NULL-terminated; NULL: none */
+    void *data;                 /* the program's own, see sb_server_data() */
+    enum sb_log_level log_level;
+    void (*log)(void *data, enum sb_log_level level, const char *text);  /* any thread; NULL: a line on stderr */
+};
+#define SB_CONFIG_DEFAULTS {                                                                               \
+    .strategy = NULL, .accept = SB_ACCEPT_SHARED, .force = false, .request_queue_size = 4096,             \
+    .allow_reuse_address = true, .allow_reuse_port = false, .disable_nagle_algorithm = false,             \
+    .max_packet_size = 65535, .max_connections = 1000, .queue_size = 128, .max_children = 256,            \
+    .max_requests = 0, .poll_interval_ms = 500, .timeout_ms = -1, .idle_timeout_ms = -1,                  \
+    .drain_timeout_ms = 5000, .block_on_close = true, .daemon_threads = false, .options = NULL,           \
+    .data = NULL, .log_level = SB_LOG_INFO, .log = NULL }
+
+/* Makes a server: resolves the list, checks the handlers, binds and activates the address (address.h). What fails is
+ * logged in one sentence, everything made so far is undone, and -errno returned:
+ * -EINVAL a senseless list, option or address, -EPERM a handler refused by its traits, or bind's and listen's own.
+ *
+ * type: a list; its family is what an address without a scheme means, and must match one with a scheme; NULL: plain,
+ * the address's scheme decides. handlers: SB_HANDLERS(&upper). config: NULL is SB_CONFIG_DEFAULTS.
+ * The tables behind type and handlers must outlive the server. *ret_server is the caller's: sb_server_destroy(). */
+int sb_server_create(const struct sb_class *const *type, const char *address, const struct sb_handler *const *handlers,
+                     const struct sb_config *config, struct sb_server **ret_server);
+
+/* One more address for the same server, of any family. Before it serves. */
+int sb_server_listen(struct sb_server *server, const char *address);
+
+/* Serves until a stop is asked for. Returns 0, or -errno when the strategy could not start. The listeners stay open,
+ * and it may be called again. One call at a time. */
+int sb_server_serve_forever(struct sb_server *server);
+
+/* One request through the strategy's process_request, within config.timeout_ms: 1, 0 after handle_timeout or a stop,
+ * or -errno. */
+int sb_server_handle_request(struct sb_server *server);
+
+/* Asks the loop to end; does not wait. From any thread, from a handler, from a signal handler; before serve_forever
+ * (which then ends at once) and twice. */
+void sb_server_stop(struct sb_server *server);
+
+/* sb_server_stop(), and waits until the loop has ended; requests that the loop itself handles are cut off when the drain
+ * deadline has passed. From a handler it does not wait, for the loop may be waiting for that handler. */
+void sb_server_shutdown(struct sb_server *server);
+
+/* Closes the listeners, waits for what runs (see block_on_close, drain_timeout_ms), then cuts it off. Twice is once. */
+void sb_server_close(struct sb_server *server);
+
+/* Closes and frees; NULL is allowed. */
+void sb_server_destroy(struct sb_server *server);
+
+/* The first listening descriptor, -1 after close. */
+int sb_server_fileno(const struct sb_server *server);
+
+/* server_address of the n-th address as text, "tcp://127.0.0.1:43211"; NULL behind the last. Owned by the server. */
+const char *sb_server_address(const struct sb_server *server, unsigned n);
+
+/* config.data. */
+void *sb_server_data(const struct sb_server *server);
+
+/* A handler's name as composed, "auth+upper". */
+const char *sb_server_handler_name(const struct sb_server *server);
+
+/* A line for the server's log; dropped when level is above config.log_level. Any thread. */
+void sb_server_log(const struct sb_server *server, enum sb_log_level level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Plugins. Finds `name` in the directories of path (NULL-terminated), or loads it as a file when it has a slash.
+ * The plugin stays loaded. Failure: -ENOENT, -EINVAL (not a plugin, or for another ABI), the reason in ret_why, a
+ * malloc'd sentence that the caller frees. */
+int sb_plugin_load_handler(const char *name, const char *const *path, const struct sb_handler **ret_handler,
+                           char **ret_why);
+int sb_plugin_load_class(const char *file, const struct sb_class **ret_class, char **ret_why);
+
+#pragma GCC visibility pop
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,162 @@
+#include "child.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "worker.h"
+
+#define KILL_GRACE_MS 1000
+
+int sb_children_open(struct sb_server *server)
+{
+    if (server->children_fd < 0)
+        server->children_fd = epoll_create1(EPOLL_CLOEXEC);
+    return server->children_fd < 0 ? -errno : 0;
+}
+
+void sb_child_note_signals(struct sb_server *server)
+{
+    server->serves_in_main = gettid() == getpid();
+    sigemptyset(&server->handled);
+    for (int signo = 1; signo < NSIG; signo++) {
+        struct sigaction action;
+        if (sigaction(signo, NULL, &action) == 0 && action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN)
+            sigaddset(&server->handled, signo);
+    }
+}
+
+/* A child does not outlive its parent. The signal comes when the thread that forked ends (prctl(2)), so only a main
+ * thread's children can ask for it. */
+static void follow_parent(const struct sb_server *server, pid_t parent)
+{
+    if (!server->serves_in_main)
+        return;
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() != parent)
+        _exit(1);
+}
+
+static void reset_signals(const struct sb_server *server, const sigset_t *mask)
+{
+    for (int signo = 1; signo < NSIG; signo++)
+        if (signo != SIGINT && sigismember(&server->handled, signo) == 1)
+            signal(signo, SIG_DFL);
+    signal(SIGINT, SIG_IGN);
+    sigprocmask(SIG_SETMASK, mask, NULL);
+}
+
+__attribute__((noreturn)) static void run_child(struct sb_server *server, struct sb_child *child, const sigset_t *mask,
+                                                int (*run)(struct sb_server *, struct sb_child *))
+{
+    int children_fd = server->children_fd;
+    follow_parent(server, server->process);
+    reset_signals(server, mask);
+    int r = sb_server_adopt(server, child->request);
+    close(children_fd);
+    sb_slot_occupy(server, child->slot, server->process);
+    _exit(r < 0 ? 1 : run(server, child));
+}
+
+/* A child that cannot be watched cannot be kept. */
+static int watch(struct sb_server *server, struct sb_child *child)
+{
+    struct epoll_event event = { .events = EPOLLIN, .data.ptr = child };
+    child->pidfd = pidfd_open(child->pid, 0);
+    if (child->pidfd >= 0 && epoll_ctl(server->children_fd, EPOLL_CTL_ADD, child->pidfd, &event) == 0)
+        return 0;
+    int r = -errno;
+    if (child->pidfd >= 0)
+        close(child->pidfd);
+    kill(child->pid, SIGKILL);
+    while (waitpid(child->pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+    return r;
+}
+
+static void add(struct sb_children *children, struct sb_child *child)
+{
+    child->next = children->first;
+    child->link = &children->first;
+    if (child->next)
+        child->next->link = &child->next;
+    children->first = child;
+}
+
+int sb_child_start(struct sb_server *server, struct sb_children *children, struct sb_child *child,
+                   int (*run)(struct sb_server *server, struct sb_child *child))
+{
+    sigset_t all, mask;
+    int r;
+    child->slot = sb_slot_claim(server, child->worker);
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, &mask);
+    child->pid = fork();
+    int error = errno;
+    if (child->pid == 0)
+        run_child(server, child, &mask, run);
+    sigprocmask(SIG_SETMASK, &mask, NULL);
+    r = child->pid < 0 ? -error : watch(server, child);
+    if (r < 0) {
+        sb_slot_release(server, child->slot, SB_FREE);
+        return r;
+    }
+    add(children, child);
+    return 0;
+}
+
+struct sb_child *sb_child_reap(struct sb_server *server, struct sb_children *children)
+{
+    struct epoll_event event;
+    if (!children->first || epoll_wait(server->children_fd, &event, 1, 0) < 1)
+        return NULL;
+    struct sb_child *child = event.data.ptr;
+    while (waitpid(child->pid, &child->status, 0) < 0 && errno == EINTR)
+        ;
+    /* Siblings have inherited the pidfd, so closing ours would not take it out. */
+    epoll_ctl(server->children_fd, EPOLL_CTL_DEL, child->pidfd, NULL);
+    close(child->pidfd);
+    *child->link = child->next;
+    if (child->next)
+        child->next->link = child->link;
+    return child;
+}
+
+static void reap_until(struct sb_server *server, struct sb_children *children, int64_t deadline_ns,
+                       void (*reaped)(struct sb_server *, struct sb_child *))
+{
+    struct pollfd fd = { .fd = server->children_fd, .events = POLLIN };
+    struct sb_child *child;
+    while (children->first) {
+        if (poll(&fd, 1, sb_remaining_ms(deadline_ns)) == 0)
+            return;
+        while ((child = sb_child_reap(server, children)) != NULL)
+            reaped(server, child);
+    }
+}
+
+static unsigned kill_all(struct sb_children *children, int signo)
+{
+    unsigned count = 0;
+    for (struct sb_child *child = children->first; child; child = child->next, count++)
+        kill(child->pid, signo);
+    return count;
+}
+
+void sb_children_drain(struct sb_server *server, struct sb_children *children, int timeout_ms,
+                       void (*reaped)(struct sb_server *server, struct sb_child *child))
+{
+    reap_until(server, children, sb_deadline_ns(timeout_ms), reaped);
+    unsigned left = kill_all(children, SIGTERM);
+    if (left == 0)
+        return;
+    sb_server_log(server, SB_LOG_WARNING, "the drain deadline has passed: ending %u process%s", left,
+                  left == 1 ? "" : "es");
+    reap_until(server, children, sb_deadline_ns(KILL_GRACE_MS), reaped);
+    kill_all(children, SIGKILL);
+    reap_until(server, children, NEVER, reaped);
+}

@@ -1,0 +1,42 @@
+/* Children: forked, watched by pidfd, and only our own ever waited for. Private. */
+#ifndef CHILD_H
+#define CHILD_H
+
+#include "objects.h"
+
+struct sb_child {
+    struct sb_child *next, **link;
+    pid_t pid;
+    int pidfd;
+    int64_t born_ns;
+    struct sb_slot *slot;           /* claimed for it before the fork */
+    struct sb_request *request;     /* fork: what it handles; the parent keeps the books, not the descriptor */
+    unsigned worker;                /* prefork: which one */
+    int status;                     /* once reaped: of waitpid(2) */
+};
+
+/* Those that one strategy has started. */
+struct sb_children {
+    struct sb_child *first;
+};
+
+/* Makes server->children_fd, once in each process that forks; gates opened after this watch it. */
+int sb_children_open(struct sb_server *server);
+
+/* Remembers which signals have a handler, so that a child can reset just these. */
+void sb_child_note_signals(struct sb_server *server);
+
+/* Forks. The child has default signal dispositions (SIGINT ignored: a terminal sends it to parent and children alike,
+ * and the parent decides when they end), calls run and leaves by _exit with what it returns.
+ * *ret_child is the parent's, until sb_child_reap() gives it back. Errors: -EAGAIN, -ENOMEM, -EMFILE. */
+int sb_child_start(struct sb_server *server, struct sb_children *children, struct sb_child *child,
+                   int (*run)(struct sb_server *server, struct sb_child *child));
+
+/* A child that has ended, out of the list; the caller frees it. NULL: none has. */
+struct sb_child *sb_child_reap(struct sb_server *server, struct sb_children *children);
+
+/* Waits for all until timeout_ms, then kills them: SIGTERM, which they do not catch. */
+void sb_children_drain(struct sb_server *server, struct sb_children *children, int timeout_ms,
+                       void (*reaped)(struct sb_server *server, struct sb_child *child));
+
+#endif

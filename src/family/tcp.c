@@ -1,0 +1,211 @@
+/* TCPServer: connections. The other families inherit from it. */
+#include "family.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define LINGER_MS 1000
+#define LINGER_SIZE_MAX (1 << 20)
+
+int sb_listener_socket(const struct sb_listener *listener)
+{
+    int type = listener->address.socktype | SOCK_CLOEXEC | SOCK_NONBLOCK;
+    int fd = socket(listener->address.sa.sa_family, type, 0);
+    return fd < 0 ? -errno : fd;
+}
+
+int sb_listener_bind(struct sb_listener *listener, int fd)
+{
+    struct sb_address *address = &listener->address;
+    if (bind(fd, &address->sa, address->size) < 0)
+        return -errno;
+    socklen_t size = sizeof address->un;
+    if (getsockname(fd, &address->sa, &size) < 0)
+        return -errno;
+    address->size = size;
+    return 0;
+}
+
+static int set(int fd, int level, int name, int value)
+{
+    return setsockopt(fd, level, name, &value, sizeof value) < 0 ? -errno : 0;
+}
+
+static int set_options(const struct sb_listener *listener, int fd)
+{
+    const struct sb_config *config = &listener->server->config;
+    bool stream = listener->address.socktype == SOCK_STREAM;
+    int r = 0;
+    if (config->allow_reuse_address && stream)
+        r = set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    bool internet = listener->address.sa.sa_family != AF_UNIX;
+    if (r == 0 && internet && (config->allow_reuse_port || config->accept == SB_ACCEPT_REUSEPORT))
+        r = set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+    if (r == 0 && listener->address.sa.sa_family == AF_INET6)
+        r = set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
+    return r;
+}
+
+/* An accepted socket inherits these from its listener, which saves the calls for each connection (socket(7), tcp(7)). */
+static int set_inherited(const struct sb_listener *listener, int fd)
+{
+    const struct sb_config *config = &listener->server->config;
+    int r = config->disable_nagle_algorithm ? set(fd, IPPROTO_TCP, TCP_NODELAY, 1) : 0;
+    if (r < 0 || config->idle_timeout_ms < 0)
+        return r;
+    struct timeval limit = { config->idle_timeout_ms / 1000, config->idle_timeout_ms % 1000 * 1000 };
+    if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) < 0 ||
+        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) < 0)
+        return -errno;
+    return 0;
+}
+
+static int bind_one(struct sb_listener *listener, int *ret_fd)
+{
+    int fd = sb_listener_socket(listener);
+    if (fd < 0)
+        return fd;
+    int r = set_options(listener, fd);
+    if (r == 0)
+        r = sb_listener_bind(listener, fd);
+    if (r < 0)
+        close(fd);
+    else
+        *ret_fd = fd;
+    return r;
+}
+
+/* reuseport: the first socket settles the port, the others join it. */
+static int bind_each(struct sb_listener *listener)
+{
+    unsigned count = listener->server->loops;
+    listener->fds = malloc(count * sizeof *listener->fds);
+    if (!listener->fds)
+        return -ENOMEM;
+    for (unsigned i = 0; i < count; i++)
+        listener->fds[i] = -1;
+    for (unsigned i = 0; i < count; i++) {
+        int r = bind_one(listener, &listener->fds[i]);
+        if (r < 0)
+            return r;
+    }
+    listener->fd = listener->fds[0];
+    return 0;
+}
+
+int sb_tcp_bind(struct sb_listener *listener)
+{
+    if (listener->server->config.accept == SB_ACCEPT_REUSEPORT)
+        return bind_each(listener);
+    return bind_one(listener, &listener->fd);
+}
+
+static int activate_one(struct sb_listener *listener, int fd)
+{
+    int r = listener->address.sa.sa_family == AF_UNIX ? 0 : set_inherited(listener, fd);
+    if (r == 0 && listen(fd, listener->server->config.request_queue_size) < 0)
+        r = -errno;
+    return r;
+}
+
+static int server_activate(struct sb_listener *listener)
+{
+    if (!listener->fds)
+        return activate_one(listener, listener->fd);
+    int r = 0;
+    for (unsigned i = 0; r == 0 && i < listener->server->loops; i++)
+        r = activate_one(listener, listener->fds[i]);
+    return r;
+}
+
+/* Errors of a connection that ended before it was accepted, which accept(2) reports and a server should pass over. */
+static bool concerns_one_connection(int error)
+{
+    switch (error) {
+    case ECONNABORTED: case EINTR: case EPROTO: case EPERM: case ENETDOWN: case ENOPROTOOPT: case EHOSTDOWN:
+    case ENONET: case EHOSTUNREACH: case EOPNOTSUPP: case ENETUNREACH:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static int get_request(struct sb_listener *listener, struct sb_request **ret_request)
+{
+    struct sb_server *server = listener->server;
+    struct sb_address client;
+    socklen_t size = sizeof client.un;
+    int flags = SOCK_CLOEXEC | (server->traits & SB_YIELDS ? SOCK_NONBLOCK : 0);
+    int fd = accept4(sb_listener_fileno(listener), &client.sa, &size, flags);
+    if (fd < 0)
+        return concerns_one_connection(errno) ? -EAGAIN : -errno;
+    struct sb_request *request = sb_request_new(listener, 0);
+    if (!request) {
+        close(fd);
+        return -ENOMEM;
+    }
+    client.size = size;
+    client.socktype = SOCK_STREAM;
+    request->client = client;
+    request->fd = fd;
+    if (client.sa.sa_family == AF_UNIX && request->timeout_ms >= 0)
+        sb_settimeout(request, request->timeout_ms);
+    if (sb_server_is_verbose(server))
+        sb_server_log(server, SB_LOG_DEBUG, "[*] Accept connection from: %s", sb_client_name(request));
+    *ret_request = request;
+    return 0;
+}
+
+/* Reads what the peer still sends, up to a bound: closing with unread input sends a reset, which would destroy a reply
+ * that the peer has not read yet (RFC 1122, 4.2.2.13). */
+static void linger(struct sb_request *request)
+{
+    char waste[4096];
+    size_t total = 0;
+    int64_t deadline_ns = NEVER;
+    for (;;) {
+        ssize_t n = recv(request->fd, waste, sizeof waste, MSG_DONTWAIT);
+        if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+            return;
+        if (n > 0 && deadline_ns == NEVER)
+            deadline_ns = sb_deadline_ns(LINGER_MS);
+        total += n > 0 ? n : 0;
+        if (deadline_ns == NEVER || total > LINGER_SIZE_MAX)
+            return;
+        if (n < 0 && methods(request->server)->wait(request, request->fd, POLLIN, deadline_ns) < 0)
+            return;
+    }
+}
+
+static void shutdown_request(struct sb_request *request)
+{
+    if (request->fd >= 0 && !request->saw_end && shutdown(request->fd, SHUT_WR) == 0)
+        linger(request);
+    methods(request->server)->close_request(request);
+}
+
+static void close_request(struct sb_request *request)
+{
+    struct sb_server *server = request->server;
+    if (sb_server_is_verbose(server) && request->fd >= 0)
+        sb_server_log(server, SB_LOG_DEBUG, "[*] Close connection from: %s", sb_client_name(request));
+    pthread_mutex_lock(&server->lock);
+    int fd = request->fd;
+    request->fd = -1;
+    pthread_mutex_unlock(&server->lock);
+    if (fd >= 0)
+        close(fd);
+}
+
+const struct sb_class sb_tcp_class = {
+    .name = "tcp",
+    .summary = "connections over TCP",
+    .traits = SB_FAMILY,
+    .server_bind = sb_tcp_bind,
+    .server_activate = server_activate,
+    .get_request = get_request,
+    .shutdown_request = shutdown_request,
+    .close_request = close_request,
+};

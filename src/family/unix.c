@@ -1,0 +1,59 @@
+/* UnixStreamServer and UnixDatagramServer: TCPServer and UDPServer at a path (unix(7)). */
+#include "family.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static bool somebody_listens(const struct sb_address *address)
+{
+    int fd = socket(AF_UNIX, address->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return true;
+    int r = connect(fd, &address->sa, address->size);
+    bool refused = r < 0 && errno == ECONNREFUSED;
+    close(fd);
+    return !refused;
+}
+
+int sb_unix_clear_path(const struct sb_address *address)
+{
+    const char *path = address->un.sun_path;
+    struct stat status;
+    if (path[0] == '\0' || lstat(path, &status) < 0)
+        return 0;
+    if (!S_ISSOCK(status.st_mode))
+        return -EEXIST;
+    if (somebody_listens(address))
+        return -EADDRINUSE;
+    return unlink(path) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+int sb_unix_bind(struct sb_listener *listener)
+{
+    if (listener->server->config.accept == SB_ACCEPT_REUSEPORT)
+        return -EOPNOTSUPP;
+    int r = sb_unix_clear_path(&listener->address);
+    if (r == 0)
+        r = sb_tcp_bind(listener);
+    if (r < 0 || listener->address.un.sun_path[0] == '\0')
+        return r;
+    listener->unlink_path = strdup(listener->address.un.sun_path);
+    return listener->unlink_path ? 0 : -ENOMEM;
+}
+
+const struct sb_class sb_unix_stream_class = {
+    .name = "unix",
+    .summary = "connections over a Unix socket",
+    .traits = SB_FAMILY,
+    .server_bind = sb_unix_bind,
+};
+
+const struct sb_class sb_unix_datagram_class = {
+    .name = "unixgram",
+    .summary = "datagrams over a Unix socket",
+    .traits = SB_FAMILY | SB_DATAGRAM,
+    .server_bind = sb_unix_bind,
+};

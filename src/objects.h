@@ -1,0 +1,179 @@
+/* The three objects of the library: a server, its listeners, and a request. Private. */
+#ifndef OBJECTS_H
+#define OBJECTS_H
+
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <switchboard/switchboard.h>
+#include "wakeup.h"
+
+#define MAX_CLASSES 16
+#define MAX_HANDLERS 8
+#define NEVER INT64_MAX
+
+struct sb_listener {
+    struct sb_server *server;
+    unsigned index;
+    struct sb_class family;         /* resolved: get_request and the like of this address's own family */
+    struct sb_address address;      /* as bound (getsockname) */
+    char text[SB_ADDRESS_TEXT_SIZE];
+    int fd;                         /* -1 once closed */
+    int *fds;                       /* reuseport: one for each loop of the server, fds[0] == fd; else NULL */
+    char *unlink_path;              /* a Unix socket's file that this process made, or NULL */
+};
+
+struct handler_state {
+    const struct sb_handler *handler;
+    void *options;
+    size_t instance_offset;
+};
+
+struct sb_server {
+    struct sb_config config;
+    char *strategy, *handler_name;
+    pid_t owner, process;           /* who created it, and who runs here: a forked child has its own pid */
+
+    const struct sb_class *classes[MAX_CLASSES];    /* overrides and strategies, then the base; family left out */
+    const char *arguments[MAX_CLASSES];             /* inside strategy_words */
+    struct sb_class supers[MAX_CLASSES];            /* supers[i]: classes[i..] resolved; supers[0] is the server's own */
+    void *states[MAX_CLASSES];
+    unsigned n_classes, traits;                     /* traits: of all classes together */
+    char *strategy_words;
+    const struct sb_class *const *family;           /* the type's own family: a suffix of its list, or NULL */
+
+    struct handler_state handlers[MAX_HANDLERS];
+    unsigned n_handlers;
+    size_t instance_size;
+
+    struct sb_listener **listeners;
+    unsigned n_listeners;
+    bool forks_requests;            /* a class forks for each request: accept loops have children */
+    unsigned loops;                 /* accept loops in all: prefork's workers times prethread's */
+    unsigned slots;                 /* workers with a slot of their own, beside max_connections */
+    int channel[2];                 /* pass: workers read descriptors from [0], the parent writes to [1]; -1: none */
+    int lock_fd;                    /* flock: a file to lock, reopened by each loop; -1: none */
+
+    struct sb_wakeup stop;          /* ends the loops of all processes */
+    struct sb_wakeup cut;           /* ends what still waits when the drain is over */
+    struct sb_wakeup room;          /* this process: a place has become free while a loop waits for one */
+    struct sb_wakeup retire;        /* this process: ends its loops after max_requests; -1 elsewhere */
+    struct sb_wakeup notice;        /* prefork: a worker retires while it still has requests; -1 elsewhere */
+    int children_fd;                /* epoll of the children's pidfds: readable when one can be reaped; -1: none yet */
+    bool serves_in_main;            /* the serving thread is the main thread of its process */
+    sigset_t handled;               /* signals with a handler of the program's when serving began */
+
+    int limit;                      /* most requests at once in this process */
+    atomic_int inflight;            /* requests, and places reserved by loops: at most limit */
+    atomic_int waiting_for_room;
+    atomic_int accepts_left;        /* prefork's worker, if `retire` is made: until it retires */
+    atomic_bool shortage;           /* of descriptors, memory, threads or processes: said once */
+    int64_t drain_deadline_ns;      /* of requests in a loop that must end; 0: not yet set */
+
+    pthread_mutex_t lock;           /* guards requests, serving, references, and the strategies' states */
+    pthread_cond_t changed;         /* broadcast when requests gets empty and when serving ends */
+    struct sb_request *requests;    /* every request alive in this process */
+    bool serving, closed;
+    int references;                 /* the owner, and each request */
+
+    struct sb_scoreboard *board;
+    size_t board_size;
+    int board_fd;
+    atomic_uint slot_hint;
+};
+
+struct sb_request {
+    struct sb_listener *listener;
+    struct sb_server *server;
+    struct sb_request *next, **link;        /* server->requests */
+    struct sb_slot *slot;
+    int fd;                                 /* a datagram's: the listener's; -1 once closed */
+    bool datagram, saw_end, replied, in_loop;
+    const char *phase;                      /* setup, handle, finish: for handle_error */
+    int timeout_ms;
+    struct sb_address client;
+    char *client_name;
+    char *instance;
+    FILE *rfile, *wfile;
+    char *input;                            /* stream: sb_readline's buffer; datagram: the packet */
+    size_t input_begin, input_end;
+    char *reply;                            /* datagram: what finish sends */
+    size_t reply_size;
+};
+
+static inline const struct sb_class *methods(const struct sb_server *server)
+{
+    return &server->supers[0];
+}
+
+static inline bool sb_server_stopping(const struct sb_server *server)
+{
+    return __atomic_load_n(&server->board->stopping, __ATOMIC_ACQUIRE);
+}
+
+/* A worker of prefork that has had its max_requests. */
+static inline bool sb_server_retiring(const struct sb_server *server)
+{
+    return server->retire.fd >= 0 && atomic_load_explicit(&server->accepts_left, memory_order_relaxed) <= 0;
+}
+
+/* Whether -v wants lines; asked before any is formatted on a hot path. */
+static inline bool sb_server_is_verbose(const struct sb_server *server)
+{
+    return server->config.log_level >= SB_LOG_DEBUG;
+}
+
+int64_t sb_now_ns(void);                            /* CLOCK_MONOTONIC */
+int64_t sb_deadline_ns(int timeout_ms);             /* from now; NEVER for -1 */
+int sb_remaining_ms(int64_t deadline_ns);           /* for poll(2): rounded up, -1 for NEVER */
+
+/* A request in the server's books; the place was reserved by the loop. packet_size: room for a datagram, or 0. */
+struct sb_request *sb_request_new(struct sb_listener *listener, size_t packet_size);
+
+/* Undoes sb_request_new() where nothing came; the place stays reserved. */
+void sb_request_discard(struct sb_request *request);
+
+/* Runs setup, handle and finish of the composed handler (handler.c): the base's finish_request. */
+int sb_handlers_run(struct sb_request *request);
+
+/* Reads and checks the options, the composition and the traits. Logs the reason. */
+int sb_handlers_init(struct sb_server *server, const struct sb_handler *const *handlers);
+int sb_handlers_check_family(struct sb_server *server, const struct sb_listener *listener);
+void sb_handlers_finish(struct sb_server *server);
+
+/* What the stream classes do before setup and after finish (request.c). */
+int sb_request_begin(struct sb_request *request, int timeout_ms, bool nodelay);
+int sb_request_flush(struct sb_request *request);
+
+/* Resolves type and config.strategy into classes, supers and states (class.c). Logs the reason. */
+int sb_classes_init(struct sb_server *server, const struct sb_class *const *type);
+int sb_classes_start(struct sb_server *server);
+void sb_classes_finish(struct sb_server *server);
+
+/* The family list for a scheme, and one resolved into a table. */
+const struct sb_class *const *sb_family_find(const char *scheme);
+void sb_class_resolve(const struct sb_class *const *list, unsigned n, struct sb_class *ret_table);
+
+/* BaseServer: the end of every list. */
+extern const struct sb_class sb_base_class, sb_serial_class;
+
+/* What still uses the server when its owner destroys it holds a reference; the last frees it. */
+void sb_server_ref(struct sb_server *server);
+void sb_server_unref(struct sb_server *server);
+
+/* Waits for this process's requests until the drain deadline, then cuts them off; a retiring worker's have no deadline. */
+void sb_server_drain(struct sb_server *server);
+void sb_server_cut(struct sb_server *server);
+
+/* In a forked child: the requests and loops of the parent are not ours; `own` may be one that is. */
+int sb_server_adopt(struct sb_server *server, struct sb_request *own);
+
+/* BaseServer.handle_request (base.c), between the server's begin and end of serving. */
+int sb_base_handle_request(struct sb_server *server);
+
+/* Closes the descriptors; and removes the file of a Unix socket, in the process that made it. */
+void sb_listener_close(struct sb_listener *listener);
+void sb_listener_unlink(struct sb_listener *listener);
+
+#endif

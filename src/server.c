@@ -1,0 +1,551 @@
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "accept.h"
+#include "child.h"
+#include "worker.h"
+
+#define CUT_GRACE_MS 500
+
+/* --- log ----------------------------------------------------------------------------------------------------------- */
+
+void sb_server_log(const struct sb_server *server, enum sb_log_level level, const char *format, ...)
+{
+    if (level > server->config.log_level)
+        return;
+    char *text;
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vasprintf(&text, format, arguments);
+    va_end(arguments);
+    if (length < 0)
+        return;
+    if (server->config.log)
+        server->config.log(server->config.data, level, text);
+    else
+        fprintf(stderr, "switchboard: %s\n", text);
+    free(text);
+}
+
+/* --- the books of requests ----------------------------------------------------------------------------------------- */
+
+struct sb_request *sb_request_new(struct sb_listener *listener, size_t packet_size)
+{
+    struct sb_server *server = listener->server;
+    struct sb_request *request = calloc(1, sizeof *request);
+    if (!request)
+        return NULL;
+    if (packet_size > 0 && !(request->input = malloc(packet_size))) {
+        free(request);
+        return NULL;
+    }
+    request->listener = listener;
+    request->server = server;
+    request->fd = -1;
+    request->timeout_ms = server->config.idle_timeout_ms;
+    pthread_mutex_lock(&server->lock);
+    server->references++;
+    request->next = server->requests;
+    request->link = &server->requests;
+    if (request->next)
+        request->next->link = &request->next;
+    server->requests = request;
+    pthread_mutex_unlock(&server->lock);
+    return request;
+}
+
+static void server_free(struct sb_server *server);
+
+void sb_server_ref(struct sb_server *server)
+{
+    pthread_mutex_lock(&server->lock);
+    server->references++;
+    pthread_mutex_unlock(&server->lock);
+}
+
+void sb_server_unref(struct sb_server *server)
+{
+    pthread_mutex_lock(&server->lock);
+    bool last = --server->references == 0;
+    pthread_mutex_unlock(&server->lock);
+    if (last)
+        server_free(server);
+}
+
+void sb_request_discard(struct sb_request *request)
+{
+    struct sb_server *server = request->server;
+    pthread_mutex_lock(&server->lock);
+    *request->link = request->next;
+    if (request->next)
+        request->next->link = request->link;
+    if (!server->requests)
+        pthread_cond_broadcast(&server->changed);
+    bool last = --server->references == 0;
+    pthread_mutex_unlock(&server->lock);
+    free(request->client_name);
+    free(request->instance);
+    free(request->input);
+    free(request->reply);
+    free(request);
+    if (last)
+        server_free(server);
+}
+
+void sb_request_free(struct sb_request *request)
+{
+    struct sb_server *server = request->server;
+    atomic_fetch_sub(&server->inflight, 1);
+    if (atomic_load(&server->waiting_for_room) > 0)
+        sb_wakeup_set(&server->room);
+    sb_request_discard(request);
+}
+
+void sb_request_end(struct sb_request *request)
+{
+    methods(request->server)->shutdown_request(request);
+    sb_request_free(request);
+}
+
+void sb_server_cut(struct sb_server *server)
+{
+    sb_wakeup_set(&server->cut);
+    pthread_mutex_lock(&server->lock);
+    for (struct sb_request *request = server->requests; request; request = request->next)
+        if (!request->datagram && request->fd >= 0)
+            shutdown(request->fd, SHUT_RDWR);
+    pthread_mutex_unlock(&server->lock);
+}
+
+static struct timespec to_timespec(int64_t ns)
+{
+    return (struct timespec){ .tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000 };
+}
+
+/* With server->lock held: waits for a change; false when the deadline has passed. */
+static bool wait_for_change(struct sb_server *server, int64_t deadline_ns)
+{
+    if (deadline_ns == NEVER)
+        return pthread_cond_wait(&server->changed, &server->lock) == 0;
+    struct timespec deadline = to_timespec(deadline_ns);
+    return pthread_cond_timedwait(&server->changed, &server->lock, &deadline) == 0;
+}
+
+static unsigned wait_until_idle(struct sb_server *server, int timeout_ms)
+{
+    int64_t deadline_ns = sb_deadline_ns(timeout_ms);
+    unsigned left = 0;
+    pthread_mutex_lock(&server->lock);
+    while (server->requests && wait_for_change(server, deadline_ns))
+        ;
+    for (struct sb_request *request = server->requests; request; request = request->next)
+        left++;
+    pthread_mutex_unlock(&server->lock);
+    return left;
+}
+
+static void announce_drain(struct sb_server *server)
+{
+    pthread_mutex_lock(&server->lock);
+    bool idle = !server->requests;
+    pthread_mutex_unlock(&server->lock);
+    if (!idle && server->config.drain_timeout_ms > 0)
+        sb_server_log(server, SB_LOG_INFO, "waiting up to %g s for running requests",
+                      server->config.drain_timeout_ms / 1000.0);
+}
+
+void sb_server_drain(struct sb_server *server)
+{
+    announce_drain(server);
+    unsigned left = wait_until_idle(server, sb_server_retiring(server) ? -1 : server->config.drain_timeout_ms);
+    if (left == 0)
+        return;
+    sb_server_log(server, SB_LOG_WARNING, "the drain deadline has passed: cutting off %u request%s", left,
+                  left == 1 ? "" : "s");
+    sb_server_cut(server);
+    left = wait_until_idle(server, CUT_GRACE_MS);
+    if (left > 0)
+        sb_server_log(server, SB_LOG_ERROR, "%u request%s cannot be interrupted and %s left behind", left,
+                      left == 1 ? "" : "s", left == 1 ? "is" : "are");
+}
+
+int sb_server_adopt(struct sb_server *server, struct sb_request *own)
+{
+    server->process = getpid();
+    pthread_mutex_init(&server->lock, NULL);
+    server->requests = own;
+    if (own) {
+        own->next = NULL;
+        own->link = &server->requests;
+    }
+    server->references = 1 + (own != NULL);
+    atomic_store(&server->inflight, own != NULL);
+    atomic_store(&server->waiting_for_room, 0);
+    server->children_fd = -1;
+    sb_wakeup_finish(&server->room);
+    return sb_wakeup_init(&server->room, EFD_SEMAPHORE);
+}
+
+/* --- listeners ----------------------------------------------------------------------------------------------------- */
+
+static const char *advice(int error, const struct sb_server *server)
+{
+    switch (error) {
+    case -EADDRINUSE:
+        return ": another server has it; stop that one or choose another address (port 0 picks a free one)";
+    case -EACCES:
+        return ": ports below 1024 and other users' folders need root; choose a higher port or another path";
+    case -EADDRNOTAVAIL:
+        return ": no interface of this machine has that address";
+    case -EEXIST:
+        return ": the path exists and is not a socket; it is left alone, choose another path";
+    case -ENOENT:
+        return ": the folder of the path does not exist";
+    case -EAFNOSUPPORT:
+        return ": this kernel has no such address family";
+    case -EOPNOTSUPP:
+        return server->config.accept == SB_ACCEPT_REUSEPORT
+                   ? ": accept discipline reuseport is for tcp and udp; choose shared" : "";
+    default:
+        return "";
+    }
+}
+
+static void close_fd(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+void sb_listener_close(struct sb_listener *listener)
+{
+    for (unsigned i = 0; listener->fds && i < listener->server->loops; i++)
+        if (listener->fds[i] != listener->fd)
+            close_fd(&listener->fds[i]);
+    free(listener->fds);
+    listener->fds = NULL;
+    close_fd(&listener->fd);
+}
+
+void sb_listener_unlink(struct sb_listener *listener)
+{
+    if (listener->unlink_path && listener->server->owner == listener->server->process)
+        unlink(listener->unlink_path);
+    free(listener->unlink_path);
+    listener->unlink_path = NULL;
+}
+
+static void listener_free(struct sb_listener *listener)
+{
+    sb_listener_unlink(listener);
+    sb_listener_close(listener);
+    free(listener);
+}
+
+static bool is_datagram(const struct sb_listener *listener)
+{
+    return listener->family.traits & SB_DATAGRAM;
+}
+
+/* The type's own family where the scheme is its, else the one in the box. */
+static void resolve_family(struct sb_listener *listener)
+{
+    const char *scheme = sb_address_scheme(&listener->address);
+    const struct sb_class *const *list = listener->server->family;
+    if (!list || strcmp(list[0]->name, scheme) != 0)
+        list = sb_family_find(scheme);
+    unsigned n = 0;
+    while (list[n])
+        n++;
+    sb_class_resolve(list, n, &listener->family);
+}
+
+static int activate(struct sb_listener *listener)
+{
+    struct sb_server *server = listener->server;
+    if (is_datagram(listener) && server->config.accept == SB_ACCEPT_PASS) {
+        sb_server_log(server, SB_LOG_ERROR, "accept discipline pass hands over connections, and %s has none; choose "
+                      "shared", sb_address_scheme(&listener->address));
+        return -EINVAL;
+    }
+    int r = sb_handlers_check_family(server, listener);
+    if (r < 0)
+        return r;
+    char text[SB_ADDRESS_TEXT_SIZE];
+    sb_address_format(&listener->address, text);
+    const char *step = "bind";
+    r = methods(server)->server_bind(listener);
+    if (r == 0) {
+        step = "listen on";
+        r = methods(server)->server_activate(listener);
+    }
+    if (r < 0)
+        sb_server_log(server, SB_LOG_ERROR, "cannot %s %s: %s%s", step, text, strerror(-r), advice(r, server));
+    return r;
+}
+
+int sb_server_listen(struct sb_server *server, const char *text)
+{
+    struct sb_listener **grown =
+        realloc(server->listeners, (server->n_listeners + 1) * sizeof *server->listeners);
+    struct sb_listener *listener = calloc(1, sizeof *listener);
+    if (grown)
+        server->listeners = grown;
+    if (!grown || !listener) {
+        free(listener);
+        return -ENOMEM;
+    }
+    *listener = (struct sb_listener){ .server = server, .index = server->n_listeners, .fd = -1 };
+    const char *why;
+    int r = sb_address_parse(text, server->family ? server->family[0]->name : NULL, &listener->address, &why);
+    if (r < 0) {
+        sb_server_log(server, SB_LOG_ERROR, "the address '%s' is wrong: %s", text, why);
+    } else {
+        resolve_family(listener);
+        r = activate(listener);
+    }
+    if (r < 0) {
+        listener_free(listener);
+        return r;
+    }
+    sb_address_format(&listener->address, listener->text);
+    server->listeners[server->n_listeners++] = listener;
+    return 0;
+}
+
+struct sb_server *sb_listener_server(const struct sb_listener *listener)
+{
+    return listener->server;
+}
+
+/* --- create and destroy -------------------------------------------------------------------------------------------- */
+
+static int init_wakeups(struct sb_server *server)
+{
+    int r = sb_wakeup_init(&server->stop, 0);
+    if (r == 0)
+        r = sb_wakeup_init(&server->cut, 0);
+    return r < 0 ? r : sb_wakeup_init(&server->room, EFD_SEMAPHORE);
+}
+
+static int init_lock(struct sb_server *server)
+{
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_mutex_init(&server->lock, NULL);
+    pthread_cond_init(&server->changed, &attributes);
+    pthread_condattr_destroy(&attributes);
+    return 0;
+}
+
+static int check_config(const struct sb_server *server)
+{
+    const struct sb_config *config = &server->config;
+    if (config->max_packet_size >= 1 && config->max_packet_size <= 65535 && config->max_connections >= 1 &&
+        config->max_connections <= 1000000 && config->queue_size >= 1 && config->max_children >= 1 &&
+        config->max_requests >= 0 && config->request_queue_size >= 0)
+        return 0;
+    sb_server_log(server, SB_LOG_ERROR, "a limit of the configuration is out of range: max_packet_size 1 to 65535, "
+                  "max_connections 1 to 1000000, queue_size and max_children at least 1, others not negative");
+    return -EINVAL;
+}
+
+static struct sb_server *server_new(const struct sb_config *config)
+{
+    static const struct sb_config defaults = SB_CONFIG_DEFAULTS;
+    struct sb_server *server = calloc(1, sizeof *server);
+    if (!server)
+        return NULL;
+    server->config = config ? *config : defaults;
+    server->owner = server->process = getpid();
+    server->stop.fd = server->cut.fd = server->room.fd = server->retire.fd = server->notice.fd = -1;
+    server->channel[0] = server->channel[1] = server->lock_fd = server->children_fd = server->board_fd = -1;
+    server->loops = server->slots = server->references = 1;
+    server->limit = server->config.max_connections;
+    init_lock(server);
+    return server;
+}
+
+static int init(struct sb_server *server, const struct sb_class *const *type, const char *address,
+                const struct sb_handler *const *handlers)
+{
+    int r = check_config(server);
+    if (r == 0)
+        r = sb_classes_init(server, type);
+    if (r == 0)
+        r = sb_handlers_init(server, handlers);
+    if (r == 0)
+        r = sb_classes_start(server);
+    if (r == 0)
+        r = init_wakeups(server);
+    if (r == 0)
+        r = sb_board_init(server);
+    if (r == 0)
+        r = sb_discipline_init(server);
+    return r < 0 ? r : sb_server_listen(server, address);
+}
+
+/* A type with a family refuses an address of another; without one, any will do. */
+static int check_scheme(const struct sb_server *server)
+{
+    const char *scheme = sb_address_scheme(&server->listeners[0]->address);
+    if (!server->family || strcmp(server->family[0]->name, scheme) == 0)
+        return 0;
+    sb_server_log(server, SB_LOG_ERROR, "a server of type %s cannot have the address %s", server->family[0]->name,
+                  server->listeners[0]->text);
+    return -EINVAL;
+}
+
+int sb_server_create(const struct sb_class *const *type, const char *address, const struct sb_handler *const *handlers,
+                     const struct sb_config *config, struct sb_server **ret_server)
+{
+    struct sb_server *server = server_new(config);
+    if (!server)
+        return -ENOMEM;
+    int r = init(server, type, address, handlers);
+    if (r == 0)
+        r = check_scheme(server);
+    if (r < 0) {
+        sb_server_destroy(server);
+        return r;
+    }
+    server->config.strategy = NULL;
+    server->config.options = NULL;
+    *ret_server = server;
+    return 0;
+}
+
+static void server_free(struct sb_server *server)
+{
+    for (unsigned i = 0; i < server->n_listeners; i++)
+        listener_free(server->listeners[i]);
+    free(server->listeners);
+    sb_handlers_finish(server);
+    sb_classes_finish(server);
+    sb_board_finish(server);
+    sb_wakeup_finish(&server->stop);
+    sb_wakeup_finish(&server->cut);
+    sb_wakeup_finish(&server->room);
+    sb_wakeup_finish(&server->retire);
+    sb_wakeup_finish(&server->notice);
+    close_fd(&server->channel[0]);
+    close_fd(&server->channel[1]);
+    close_fd(&server->lock_fd);
+    close_fd(&server->children_fd);
+    pthread_mutex_destroy(&server->lock);
+    pthread_cond_destroy(&server->changed);
+    free(server);
+}
+
+void sb_server_close(struct sb_server *server)
+{
+    if (!server->closed && server->n_listeners > 0)
+        methods(server)->server_close(server);
+    server->closed = true;
+}
+
+void sb_server_destroy(struct sb_server *server)
+{
+    if (!server)
+        return;
+    sb_server_close(server);
+    sb_server_unref(server);
+}
+
+int sb_server_fileno(const struct sb_server *server)
+{
+    return server->closed || server->n_listeners == 0 ? -1 : server->listeners[0]->fd;
+}
+
+const char *sb_server_address(const struct sb_server *server, unsigned n)
+{
+    return n < server->n_listeners ? server->listeners[n]->text : NULL;
+}
+
+void *sb_server_data(const struct sb_server *server)
+{
+    return server->config.data;
+}
+
+const char *sb_server_handler_name(const struct sb_server *server)
+{
+    return server->handler_name;
+}
+
+/* --- running and stopping ------------------------------------------------------------------------------------------ */
+
+void sb_server_stop(struct sb_server *server)
+{
+    __atomic_store_n(&server->board->stopping, 1, __ATOMIC_RELEASE);
+    sb_wakeup_set(&server->stop);
+}
+
+static int begin_serving(struct sb_server *server)
+{
+    pthread_mutex_lock(&server->lock);
+    bool busy = server->serving || server->closed;
+    server->serving |= !busy;
+    server->drain_deadline_ns = 0;
+    pthread_mutex_unlock(&server->lock);
+    if (busy)
+        return -EBUSY;
+    sb_child_note_signals(server);
+    return 0;
+}
+
+static void end_serving(struct sb_server *server)
+{
+    sb_wakeup_clear(&server->stop);
+    __atomic_store_n(&server->board->stopping, 0, __ATOMIC_RELEASE);
+    pthread_mutex_lock(&server->lock);
+    server->serving = false;
+    pthread_cond_broadcast(&server->changed);
+    pthread_mutex_unlock(&server->lock);
+}
+
+int sb_server_serve_forever(struct sb_server *server)
+{
+    int r = begin_serving(server);
+    if (r < 0)
+        return r;
+    r = methods(server)->serve_forever(server);
+    end_serving(server);
+    return r;
+}
+
+int sb_server_handle_request(struct sb_server *server)
+{
+    int r = begin_serving(server);
+    if (r < 0)
+        return r;
+    r = sb_base_handle_request(server);
+    end_serving(server);
+    return r;
+}
+
+void sb_server_shutdown(struct sb_server *server)
+{
+    sb_server_stop(server);
+    if (sb_worker.handling)
+        return;
+    int64_t deadline_ns = sb_deadline_ns(server->config.drain_timeout_ms);
+    pthread_mutex_lock(&server->lock);
+    while (server->serving && wait_for_change(server, deadline_ns))
+        ;
+    bool late = server->serving;
+    pthread_mutex_unlock(&server->lock);
+    if (!late)
+        return;
+    sb_server_cut(server);
+    pthread_mutex_lock(&server->lock);
+    while (server->serving && wait_for_change(server, NEVER))
+        ;
+    pthread_mutex_unlock(&server->lock);
+}

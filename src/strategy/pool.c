@@ -1,0 +1,143 @@
+/* A thread pool: the loop accepts, N threads handle, a bounded queue between them (UNP 30, design 8). */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/param.h>
+#include <unistd.h>
+
+#include "../thread.h"
+#include "../worker.h"
+
+#define DEFAULT_THREADS 8
+
+struct state {
+    int threads;
+    pthread_mutex_t lock;               /* guards all below */
+    pthread_cond_t filled;
+    bool ready, started, ending;
+    struct sb_request **queue;          /* a ring of `size`; the server's limit keeps it from overflowing */
+    unsigned size, first, length;
+    pthread_t *thread;
+    int n_started;
+};
+
+static void finish(struct sb_server *server)
+{
+    struct state *state = sb_state(server, &sb_pool_mixin);
+    if (!state || !state->ready)
+        return;
+    pthread_mutex_destroy(&state->lock);
+    pthread_cond_destroy(&state->filled);
+    free(state->queue);
+    free(state->thread);
+}
+
+static int init(struct sb_server *server, const char *argument)
+{
+    struct state *state = sb_state(server, &sb_pool_mixin);
+    state->threads = sb_parse_count(server, &sb_pool_mixin, argument, DEFAULT_THREADS, 10000);
+    if (state->threads < 0)
+        return state->threads;
+    server->slots += state->threads;
+    server->limit = MIN(server->limit, server->config.queue_size + state->threads);
+    state->size = server->limit;
+    state->queue = calloc(state->size, sizeof *state->queue);
+    state->thread = calloc(state->threads, sizeof *state->thread);
+    pthread_mutex_init(&state->lock, NULL);
+    pthread_cond_init(&state->filled, NULL);
+    state->ready = true;
+    return state->queue && state->thread ? 0 : -ENOMEM;
+}
+
+/* The next request, or NULL when the pool ends and nothing is left. */
+static struct sb_request *take(struct state *state)
+{
+    struct sb_request *request = NULL;
+    pthread_mutex_lock(&state->lock);
+    while (state->length == 0 && !state->ending)
+        pthread_cond_wait(&state->filled, &state->lock);
+    if (state->length > 0) {
+        request = state->queue[state->first];
+        state->first = (state->first + 1) % state->size;
+        state->length--;
+    }
+    pthread_mutex_unlock(&state->lock);
+    return request;
+}
+
+static void *work(void *argument)
+{
+    struct sb_server *server = argument;
+    struct state *state = sb_state(server, &sb_pool_mixin);
+    struct sb_slot *slot = sb_slot_claim(server, 0);
+    struct sb_request *request;
+    sb_slot_occupy(server, slot, gettid());
+    sb_slot_enter(slot, SB_WAITING);
+    while ((request = take(state)) != NULL) {
+        sb_super(server, &sb_pool_mixin)->process_request(request);
+        sb_slot_enter(slot, SB_WAITING);
+    }
+    sb_slot_release(server, slot, SB_FREE);
+    sb_server_unref(server);
+    return NULL;
+}
+
+/* With the first request, so that under prefork each worker process starts its own. Fewer than asked for will do. */
+static int start(struct sb_server *server, struct state *state)
+{
+    int r = 0;
+    while (r == 0 && state->n_started < state->threads) {
+        sb_server_ref(server);
+        r = sb_thread_start(true, work, server, &state->thread[state->n_started]);
+        state->n_started += r == 0;
+        if (r < 0)
+            sb_server_unref(server);
+    }
+    state->started = state->n_started == state->threads;
+    return state->n_started > 0 ? 0 : r;
+}
+
+static int process_request(struct sb_request *request)
+{
+    struct sb_server *server = request->server;
+    struct state *state = sb_state(server, &sb_pool_mixin);
+    pthread_mutex_lock(&state->lock);
+    int r = state->started ? 0 : start(server, state);
+    if (r == 0)
+        state->queue[(state->first + state->length++) % state->size] = request;
+    pthread_mutex_unlock(&state->lock);
+    if (r == 0)
+        pthread_cond_signal(&state->filled);
+    return r;
+}
+
+static void join_threads(struct sb_server *server, struct state *state)
+{
+    pthread_mutex_lock(&state->lock);
+    state->ending = true;
+    pthread_cond_broadcast(&state->filled);
+    pthread_mutex_unlock(&state->lock);
+    pthread_mutex_lock(&server->lock);
+    bool idle = !server->requests;
+    pthread_mutex_unlock(&server->lock);
+    for (int i = 0; i < state->n_started && idle; i++)
+        pthread_join(state->thread[i], NULL);
+    state->n_started = idle ? 0 : state->n_started;
+}
+
+static void server_close(struct sb_server *server)
+{
+    struct state *state = sb_state(server, &sb_pool_mixin);
+    sb_super(server, &sb_pool_mixin)->server_close(server);
+    join_threads(server, state);
+}
+
+const struct sb_class sb_pool_mixin = {
+    .name = "pool",
+    .summary = "the loop accepts, a fixed number of threads handle: pool:N",
+    .traits = SB_CONCURRENT | SB_DISPATCHES,
+    .state_size = sizeof(struct state),
+    .init = init,
+    .finish = finish,
+    .process_request = process_request,
+    .server_close = server_close,
+};

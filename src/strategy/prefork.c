@@ -1,0 +1,244 @@
+/* N processes that each accept for themselves (UNP 30, designs 2 to 5), looked after by their parent. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/param.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../accept.h"
+#include "../child.h"
+#include "../worker.h"
+
+#define DEFAULT_PROCESSES 4
+
+/* A worker that dies sooner than this after its start is started again with a delay that doubles each time. */
+#define EARLY_DEATH_MS 1000
+#define FIRST_DELAY_MS 100
+#define LAST_DELAY_MS 5000
+
+struct worker {
+    struct sb_child *child;     /* NULL: none, one is due at start_ns */
+    int64_t start_ns;
+    int early_deaths;
+};
+
+struct state {
+    int processes;
+    struct worker *workers;
+    struct sb_children children;    /* the workers', and retired ones that still finish their requests */
+};
+
+static int init(struct sb_server *server, const char *argument)
+{
+    struct state *state = sb_state(server, &sb_prefork_mixin);
+    state->processes = sb_parse_count(server, &sb_prefork_mixin, argument, DEFAULT_PROCESSES, 10000);
+    if (state->processes < 0)
+        return state->processes;
+    server->loops *= state->processes;
+    server->slots = 1 + (server->slots + 1) * state->processes * 2;
+    state->workers = calloc(state->processes, sizeof *state->workers);
+    return state->workers ? 0 : -ENOMEM;
+}
+
+static void finish(struct sb_server *server)
+{
+    struct state *state = sb_state(server, &sb_prefork_mixin);
+    if (state)
+        free(state->workers);
+}
+
+/* --- in the worker ------------------------------------------------------------------------------------------------- */
+
+static int limit_worker(struct sb_server *server, const struct state *state, unsigned worker)
+{
+    const struct sb_config *config = &server->config;
+    int share = config->max_connections / state->processes +
+                ((int)worker < config->max_connections % state->processes);
+    server->limit = MIN(server->limit, MAX(share, 1));
+    if (config->max_requests == 0)
+        return 0;
+    atomic_store(&server->accepts_left, config->max_requests + (int)arc4random_uniform(config->max_requests / 8 + 1));
+    return sb_wakeup_init(&server->retire, 0);
+}
+
+static int run(struct sb_server *server, struct sb_child *child)
+{
+    struct state *state = sb_state(server, &sb_prefork_mixin);
+    sb_worker.index = child->worker;
+    sb_channel_end(server);
+    int r = limit_worker(server, state, child->worker);
+    if (r == 0)
+        r = sb_super(server, &sb_prefork_mixin)->serve_forever(server);
+    sb_slot_enter(child->slot, SB_CLOSING);
+    __atomic_store_n(&child->slot->retired, 1, __ATOMIC_RELAXED);
+    sb_wakeup_set(&server->notice);
+    methods(server)->server_close(server);
+    return r < 0;
+}
+
+/* --- in the parent ------------------------------------------------------------------------------------------------- */
+
+static int start_worker(struct sb_server *server, struct state *state, int n)
+{
+    struct worker *worker = &state->workers[n];
+    struct sb_child *child = calloc(1, sizeof *child);
+    if (!child)
+        return -ENOMEM;
+    child->worker = n;
+    child->born_ns = sb_now_ns();
+    int r = sb_child_start(server, &state->children, child, run);
+    if (r < 0) {
+        free(child);
+        worker->start_ns = sb_deadline_ns(EARLY_DEATH_MS);
+        sb_shortage_begins(server, "cannot start a worker process", r);
+        return r;
+    }
+    sb_shortage_ends(server);
+    worker->child = child;
+    return 0;
+}
+
+static void schedule(struct worker *worker, const struct sb_child *child)
+{
+    bool failed = child->status != 0;
+    bool early = sb_now_ns() - child->born_ns < EARLY_DEATH_MS * INT64_C(1000000);
+    worker->early_deaths = failed && early ? worker->early_deaths + 1 : 0;
+    int delay_ms = 0;
+    if (worker->early_deaths > 0)
+        delay_ms = MIN(FIRST_DELAY_MS << MIN(worker->early_deaths - 1, 10), LAST_DELAY_MS);
+    worker->child = NULL;
+    worker->start_ns = sb_deadline_ns(delay_ms);
+}
+
+/* ", while serving 127.0.0.1:4711 and 3 others": who loses a connection with this process. */
+static void describe_callers(struct sb_server *server, pid_t pid, char *text, size_t size)
+{
+    struct sb_address address = { .size = sizeof address.in6, .socktype = SOCK_STREAM };
+    char peer[SB_ADDRESS_TEXT_SIZE];
+    unsigned count = 0;
+    for (unsigned i = 0; i < server->board->slot_count; i++) {
+        const struct sb_slot *slot = sb_scoreboard_slot(server->board, i);
+        if (slot->pid != pid || slot->state < SB_READING || slot->state > SB_CLOSING || slot->peer[0] == AF_UNSPEC)
+            continue;
+        if (count++ == 0)
+            memcpy(&address.in6, slot->peer, sizeof address.in6);
+    }
+    if (address.sa.sa_family == AF_UNIX)
+        address.size = 0;
+    text[0] = '\0';
+    if (count == 1)
+        snprintf(text, size, " while serving %s", sb_address_format_peer(&address, peer));
+    else if (count > 1)
+        snprintf(text, size, " while serving %s and %u more", sb_address_format_peer(&address, peer), count - 1);
+}
+
+static void report(struct sb_server *server, const struct sb_child *child)
+{
+    char how[96], callers[SB_ADDRESS_TEXT_SIZE + 64];
+    int signo = WTERMSIG(child->status);
+    if (WIFSIGNALED(child->status))
+        snprintf(how, sizeof how, "was killed by signal %d (%s)", signo, strsignal(signo));
+    else
+        snprintf(how, sizeof how, "exited with status %d", WEXITSTATUS(child->status));
+    describe_callers(server, child->pid, callers, sizeof callers);
+    sb_server_log(server, SB_LOG_ERROR, "worker %u (pid %d) %s in handler %s%s", child->worker, (int)child->pid, how,
+                  server->handler_name, callers);
+}
+
+static void bury(struct sb_server *server, struct sb_child *child)
+{
+    sb_slots_bury(server, child->pid);
+    sb_slot_release(server, child->slot, SB_DEAD);
+    free(child);
+}
+
+static void reap_workers(struct sb_server *server, struct state *state)
+{
+    struct sb_child *child;
+    while ((child = sb_child_reap(server, &state->children)) != NULL) {
+        struct worker *worker = &state->workers[child->worker];
+        if (child->status != 0)
+            report(server, child);
+        if (worker->child == child)
+            schedule(worker, child);
+        bury(server, child);
+    }
+}
+
+/* A worker that retires, but still has requests, is replaced at once. */
+static void release_retired(struct sb_server *server, struct state *state)
+{
+    sb_wakeup_clear(&server->notice);
+    for (int i = 0; i < state->processes; i++) {
+        struct worker *worker = &state->workers[i];
+        if (worker->child && __atomic_load_n(&worker->child->slot->retired, __ATOMIC_RELAXED)) {
+            worker->child = NULL;
+            worker->start_ns = 0;
+        }
+    }
+}
+
+static int start_due(struct sb_server *server, struct state *state)
+{
+    int64_t next_ns = NEVER;
+    for (int i = 0; i < state->processes; i++) {
+        struct worker *worker = &state->workers[i];
+        if (!worker->child && worker->start_ns <= sb_now_ns())
+            start_worker(server, state, i);
+        if (!worker->child)
+            next_ns = MIN(next_ns, worker->start_ns);
+    }
+    return sb_remaining_ms(next_ns);
+}
+
+static int supervise(struct sb_server *server, struct state *state)
+{
+    struct sb_gate gate;
+    struct sb_request *request;
+    int r = sb_gate_open(&gate, server, SB_GATE_SUPERVISOR);
+    if (r < 0)
+        return r;
+    while ((r = sb_gate_next(&gate, start_due(server, state), &request)) >= 0) {
+        if (r == 1)
+            sb_channel_send(server, request);
+        reap_workers(server, state);
+        release_retired(server, state);
+        methods(server)->service_actions(server);
+    }
+    sb_gate_close(&gate);
+    return r == -ECANCELED ? 0 : r;
+}
+
+static int prepare(struct sb_server *server, struct state *state)
+{
+    memset(state->workers, 0, state->processes * sizeof *state->workers);
+    int r = sb_children_open(server);
+    if (r == 0 && server->notice.fd < 0)
+        r = sb_wakeup_init(&server->notice, 0);
+    if (r == 0 && server->config.accept == SB_ACCEPT_PASS)
+        r = sb_channel_open(server);
+    return r < 0 ? r : start_worker(server, state, 0);
+}
+
+static int serve_forever(struct sb_server *server)
+{
+    struct state *state = sb_state(server, &sb_prefork_mixin);
+    int r = prepare(server, state);
+    if (r == 0)
+        r = supervise(server, state);
+    sb_server_stop(server);
+    sb_channel_end(server);
+    sb_children_drain(server, &state->children, server->config.drain_timeout_ms, bury);
+    return r;
+}
+
+const struct sb_class sb_prefork_mixin = {
+    .name = "prefork",
+    .summary = "N processes that each accept and handle: prefork:N",
+    .traits = SB_FORKS | SB_LOOPS,
+    .state_size = sizeof(struct state),
+    .init = init,
+    .finish = finish,
+    .serve_forever = serve_forever,
+};

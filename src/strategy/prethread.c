@@ -1,0 +1,108 @@
+/* N threads that each accept for themselves (UNP 30, designs 7 and 8; text 001). */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../accept.h"
+#include "../thread.h"
+#include "../worker.h"
+
+#define DEFAULT_THREADS 8
+
+struct state {
+    int threads;
+};
+
+struct loop {
+    struct sb_server *server;
+    unsigned index;
+    pthread_t thread;
+    int result;
+};
+
+static int init(struct sb_server *server, const char *argument)
+{
+    struct state *state = sb_state(server, &sb_prethread_mixin);
+    state->threads = sb_parse_count(server, &sb_prethread_mixin, argument, DEFAULT_THREADS, 10000);
+    if (state->threads < 0)
+        return state->threads;
+    server->loops *= state->threads;
+    server->slots += state->threads;
+    return 0;
+}
+
+static void *run_loop(void *argument)
+{
+    struct loop *loop = argument;
+    sb_worker.index = loop->index;
+    loop->result = sb_super(loop->server, &sb_prethread_mixin)->serve_forever(loop->server);
+    return NULL;
+}
+
+static int start_loops(struct sb_server *server, struct loop *loops, int count)
+{
+    int started = 0, r = 0;
+    for (; r == 0 && started < count; started += r == 0) {
+        struct loop *loop = &loops[started];
+        *loop = (struct loop){ .server = server, .index = sb_worker.index * count + started };
+        r = sb_thread_start(true, run_loop, loop, &loop->thread);
+    }
+    if (r < 0)
+        sb_server_log(server, SB_LOG_ERROR, "only %d of %d threads could be started: %s", started, count, strerror(-r));
+    return started > 0 ? started : r;
+}
+
+/* Until a stop or, in a worker of prefork, its retirement; under pass this thread accepts for the others. */
+static void supervise(struct sb_server *server)
+{
+    struct sb_gate gate;
+    struct sb_request *request;
+    int r = sb_gate_open(&gate, server, SB_GATE_SUPERVISOR);
+    if (r < 0) {
+        sb_server_stop(server);
+        return;
+    }
+    while ((r = sb_gate_next(&gate, -1, &request)) >= 0)
+        if (r == 1)
+            sb_channel_send(server, request);
+    sb_gate_close(&gate);
+}
+
+static int join_loops(struct loop *loops, int count)
+{
+    int r = 0;
+    for (int i = 0; i < count; i++) {
+        pthread_join(loops[i].thread, NULL);
+        r = r < 0 ? r : loops[i].result;
+    }
+    return r;
+}
+
+static int serve_forever(struct sb_server *server)
+{
+    struct state *state = sb_state(server, &sb_prethread_mixin);
+    bool passes = server->config.accept == SB_ACCEPT_PASS && server->channel[0] < 0;
+    struct loop *loops = calloc(state->threads, sizeof *loops);
+    int r = loops ? 0 : -ENOMEM;
+    if (r == 0 && passes)
+        r = sb_channel_open(server);
+    int count = r < 0 ? r : start_loops(server, loops, state->threads);
+    if (count > 0) {
+        supervise(server);
+        if (passes)
+            sb_channel_end(server);
+        sb_server_drain(server);
+        r = join_loops(loops, count);
+    }
+    free(loops);
+    return count < 0 ? count : r;
+}
+
+const struct sb_class sb_prethread_mixin = {
+    .name = "prethread",
+    .summary = "N threads that each accept and handle: prethread:N",
+    .traits = SB_CONCURRENT | SB_LOOPS,
+    .state_size = sizeof(struct state),
+    .init = init,
+    .serve_forever = serve_forever,
+};

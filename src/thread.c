@@ -1,0 +1,28 @@
+#include "thread.h"
+
+#include <signal.h>
+
+static pthread_attr_t joinable_attributes, detached_attributes;
+
+static void init_one(pthread_attr_t *attributes, int detach_state)
+{
+    sigset_t all;
+    sigfillset(&all);
+    pthread_attr_init(attributes);
+    pthread_attr_setstacksize(attributes, SB_STACK_SIZE);
+    pthread_attr_setdetachstate(attributes, detach_state);
+    pthread_attr_setsigmask_np(attributes, &all);
+}
+
+static void init_attributes(void)
+{
+    init_one(&joinable_attributes, PTHREAD_CREATE_JOINABLE);
+    init_one(&detached_attributes, PTHREAD_CREATE_DETACHED);
+}
+
+int sb_thread_start(bool joinable, void *(*run)(void *), void *argument, pthread_t *ret_thread)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, init_attributes);
+    return -pthread_create(ret_thread, joinable ? &joinable_attributes : &detached_attributes, run, argument);
+}

@@ -1,0 +1,33 @@
+/* Who runs here: the worker behind the current thread, and its slot on the scoreboard. Private. */
+#ifndef WORKER_H
+#define WORKER_H
+
+#include "objects.h"
+
+struct sb_worker {
+    struct sb_slot *slot;       /* NULL: this thread is no worker (yet) */
+    unsigned index;             /* among all accept loops of the server */
+    bool in_loop;               /* an accept loop runs here */
+    bool handling;              /* a handler runs here */
+};
+
+extern _Thread_local struct sb_worker sb_worker;
+
+int sb_board_init(struct sb_server *server);
+void sb_board_finish(struct sb_server *server);
+
+/* A slot for a worker that starts; never NULL: with none free, one that nobody reads. */
+struct sb_slot *sb_slot_claim(struct sb_server *server, unsigned worker);
+void sb_slot_release(struct sb_server *server, struct sb_slot *slot, enum sb_state last);
+
+/* After a child has died: its slots become dead. */
+void sb_slots_bury(struct sb_server *server, pid_t pid);
+
+/* Makes the slot the current thread's. tid: gettid(), or 0 where a system call is too much. */
+void sb_slot_occupy(const struct sb_server *server, struct sb_slot *slot, pid_t tid);
+
+void sb_slot_enter(struct sb_slot *slot, enum sb_state state);
+void sb_slot_begin_request(struct sb_slot *slot, const struct sb_address *peer);
+void sb_slot_end_request(struct sb_slot *slot, bool failed);
+
+#endif

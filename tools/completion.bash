@@ -1,0 +1,96 @@
+# Completion for switchboard(1) in bash: subcommands, options, handlers, strategies, addresses and plugin files.
+# What can be asked of the program itself is asked, so it is never out of date.
+
+# What `switchboard list KIND` names: the first word of each line that is not indented.
+_switchboard_names() {
+    "$1" list "$2" 2>/dev/null | sed -n 's/^\([a-z][a-z0-9_]*\).*/\1/p'
+}
+
+# _switchboard_options COMMAND SUBCOMMAND: its long options, with the = where one takes a value.
+_switchboard_options() {
+    "$1" "$2" --help 2>/dev/null | sed -n 's/^  *\(-., \)\{0,1\}\(--[a-z-]*=\{0,1\}\).*/\2/p'
+}
+
+# The classes or handlers of a list joined by plus signs: completes the last one, or a plugin's file.
+_switchboard_list() {
+    local command=$1 kind=$2 word=$3 head='' tail
+    [[ $word == *+* ]] && head=${word%+*}+
+    tail=${word#"$head"}
+    if [[ $tail == */* ]]; then
+        compgen -P "$head" -d -S / -- "$tail"
+        compgen -P "$head" -f -X '!*.so' -- "$tail"
+    else
+        compgen -P "$head" -W "$(_switchboard_names "$command" "$kind")" -- "$tail"
+    fi
+}
+
+_switchboard_addresses() {
+    local scheme=${1%%:*}
+    case $1 in
+    unix:* | unixgram:*) compgen -P "$scheme:" -f -- "${1#*:}" ;;
+    *) compgen -W 'tcp://127.0.0.1: udp://127.0.0.1: unix: unixgram:' -- "$1" ;;
+    esac
+}
+
+# _switchboard_value COMMAND OPTION WORD: the values of an option; fails where it takes none that are known.
+_switchboard_value() {
+    case $2 in
+    -s | --strategy) _switchboard_list "$1" strategies "$3" ;;
+    -o | --option) compgen -W "$("$1" list handlers 2>/dev/null | sed -n 's/^ *-o \([a-z_]*=\).*/\1/p')" -- "$3" ;;
+    -a | --accept) compgen -W 'shared mutex flock pass reuseport' -- "$3" ;;
+    --user) compgen -u -- "$3" ;;
+    --group) compgen -g -- "$3" ;;
+    *) return 1 ;;
+    esac
+}
+
+# Whether a handler stands among the words already typed, that is, a word that is no option nor the value of one.
+_switchboard_has_handler() {
+    local word previous=''
+    for word; do
+        [[ $word != -* && ! $previous =~ ^(-[saot]|--[a-z-]+)$ ]] && return 0
+        [[ $word =~ ^--(once|force|nodelay|reuse-port|verbose|quiet)$ ]] && word=''
+        previous=$word
+    done
+    return 1
+}
+
+_switchboard_candidates() {
+    local command=$1 word=$2
+    shift 2
+    local subcommand=${1-} previous=''
+    if [[ -z $subcommand ]]; then
+        compgen -W 'serve client list new status --help --version' -- "$word"
+        return
+    fi
+    [[ $# -gt 1 ]] && previous=${*: -1}
+    shift
+    if [[ $word == --*=* ]]; then
+        _switchboard_value "$command" "${word%%=*}" "${word#*=}" | sed "s|^|${word%%=*}=|"
+    elif [[ $word == -* ]]; then
+        compgen -W "$(_switchboard_options "$command" "$subcommand")" -- "$word"
+    elif _switchboard_value "$command" "$previous" "$word"; then
+        :
+    elif [[ $subcommand == serve ]] && ! _switchboard_has_handler "$@"; then
+        _switchboard_list "$command" handlers "$word"
+    elif [[ $subcommand == serve || $subcommand == client ]]; then
+        _switchboard_addresses "$word"
+    elif [[ $subcommand == list ]]; then
+        compgen -W 'handlers strategies' -- "$word"
+    elif [[ $subcommand == status ]]; then
+        compgen -W "$(pgrep -x switchboard)" -- "$word"
+    fi
+}
+
+# Readline cuts words at : and = too; here they are cut at blanks, and what readline has already is taken off again.
+_switchboard() {
+    local line=${COMP_LINE:0:COMP_POINT} word='' words kept
+    read -ra words <<<"$line"
+    [[ $line == *[[:blank:]] ]] || { word=${words[-1]}; unset 'words[-1]'; }
+    mapfile -t COMPREPLY < <(_switchboard_candidates "${words[0]/#\~/$HOME}" "$word" "${words[@]:1}")
+    kept=${word%"${word##*[:=]}"}
+    COMPREPLY=("${COMPREPLY[@]#"$kept"}")
+    [[ ${#COMPREPLY[@]} -eq 1 && ${COMPREPLY[0]} == *[:=/+] ]] && compopt -o nospace
+}
+
+complete -F _switchboard switchboard

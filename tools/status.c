@@ -1,0 +1,85 @@
+#include "commands.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <switchboard/switchboard.h>
+#include <time.h>
+
+static double seconds_since(uint64_t since_ns)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    double seconds = now.tv_sec + now.tv_nsec / 1e9 - since_ns / 1e9;
+    return seconds > 0 ? seconds : 0;
+}
+
+static const char *format_peer(const struct sb_slot *slot, char *text)
+{
+    struct sb_address address = { .size = sizeof address.in6, .socktype = SOCK_STREAM };
+    memcpy(&address.in6, slot->peer, sizeof address.in6);
+    if (address.sa.sa_family == AF_UNSPEC)
+        return "-";
+    if (address.sa.sa_family == AF_UNIX)
+        address.size = 0;
+    return sb_address_format_peer(&address, text);
+}
+
+static void print_slot(const struct sb_slot *slot)
+{
+    char peer[SB_ADDRESS_TEXT_SIZE];
+    printf("%6u  %7d  %-9s %9.1f  %8llu  %6llu  %s\n", slot->worker, slot->tid ? slot->tid : slot->pid,
+           sb_state_name(slot->state), seconds_since(slot->since_ns), (unsigned long long)slot->served,
+           (unsigned long long)slot->errors, format_peer(slot, peer));
+}
+
+static void print_board(const struct sb_scoreboard *board)
+{
+    struct sb_totals totals = sb_scoreboard_totals(board);
+    printf("handler=%s strategy=%s pid=%d up=%.0fs served=%llu errors=%llu truncated=%llu workers=%u busy=%u\n",
+           board->handler, board->strategy, board->pid, seconds_since(board->started_ns),
+           (unsigned long long)totals.served, (unsigned long long)totals.errors,
+           (unsigned long long)totals.truncated, totals.workers, totals.busy);
+    printf("%6s  %7s  %-9s %9s  %8s  %6s  %s\n", "worker", "pid/tid", "state", "seconds", "served", "errors", "peer");
+    for (unsigned i = 0; i < board->slot_count; i++)
+        if (sb_scoreboard_slot(board, i)->state != SB_FREE)
+            print_slot(sb_scoreboard_slot(board, i));
+}
+
+static const char *explain(int error)
+{
+    switch (error) {
+    case -ENOENT:
+        return "no switchboard server has that pid; 'serve' prints it in its listening line";
+    case -EACCES:
+        return "it belongs to another user";
+    case -EPROTO:
+        return "it is a server of another version of switchboard";
+    default:
+        return strerror(-error);
+    }
+}
+
+int status_main(int argc, char **argv)
+{
+    char *end = NULL;
+    long pid = argc == 2 ? strtol(argv[1], &end, 10) : 0;
+    if (argc == 2 && strcmp(argv[1], "--help") == 0) {
+        printf("Usage: switchboard status PID\nShows what each worker of a running server does.\n");
+        return 0;
+    }
+    if (argc != 2 || pid <= 0 || *end != '\0') {
+        fprintf(stderr, "switchboard status: give the pid of a server, as its listening line shows it\n");
+        return 2;
+    }
+    const struct sb_scoreboard *board;
+    int r = sb_scoreboard_open(pid, &board);
+    if (r < 0) {
+        fprintf(stderr, "switchboard status: cannot read the scoreboard of %ld: %s\n", pid, explain(r));
+        return 1;
+    }
+    print_board(board);
+    sb_scoreboard_close(board);
+    return 0;
+}

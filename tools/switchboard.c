@@ -1,0 +1,71 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "commands.h"
+#include "config.h"
+
+static const struct command {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *full_name, *summary;
+} commands[] = {
+    { "serve", serve_main, "switchboard serve", "serve a handler at an address with a strategy" },
+    { "client", client_main, "switchboard client", "talk to a server" },
+    { "list", list_main, "switchboard list", "the handlers and strategies there are" },
+    { "new", new_main, "switchboard new", "start a handler of your own in a new folder" },
+    { "status", status_main, "switchboard status", "what the workers of a running server do" },
+};
+
+static void print_usage(FILE *stream)
+{
+    fprintf(stream, "Usage: switchboard COMMAND [OPTION]... [ARGUMENT]...\n\n");
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+        fprintf(stream, "  %-8s %s\n", commands[i].name, commands[i].summary);
+    fprintf(stream, "\n'switchboard COMMAND --help' shows a command's options.\n");
+}
+
+static const struct command *find_command(const char *name)
+{
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    return NULL;
+}
+
+/* A closed 0, 1 or 2 would otherwise become the number of a socket. */
+static void fill_standard_descriptors(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
+
+int main(int argc, char **argv)
+{
+    fill_standard_descriptors();
+    if (argc < 2) {
+        fprintf(stderr, "switchboard: the command is missing: serve, client, list, new or status\n");
+        return 2;
+    }
+    if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
+        printf("switchboard %s\n", VERSION);
+        return 0;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
+        print_usage(stdout);
+        return 0;
+    }
+    const struct command *command = find_command(argv[1]);
+    if (!command) {
+        fprintf(stderr, "switchboard: there is no command '%s': use serve, client, list, new or status\n", argv[1]);
+        return 2;
+    }
+    argv[1] = (char *)command->full_name;
+    return command->run(argc - 1, argv + 1);
+}
