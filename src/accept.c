@@ -128,6 +128,14 @@ void sb_channel_end(struct sb_server *server)
     server->channel[1] = -1;
 }
 
+void sb_channel_close(struct sb_server *server)
+{
+    sb_channel_end(server);
+    if (server->channel[0] >= 0)
+        close(server->channel[0]);
+    server->channel[0] = -1;
+}
+
 static int send_passed(int channel, const struct passed *passed, int fd)
 {
     union control control;
@@ -182,12 +190,11 @@ static int receive_passed(struct sb_server *server, struct sb_request **ret_requ
         return -EMFILE;
     int fd;
     memcpy(&fd, CMSG_DATA(&control.header), sizeof fd);
-    struct sb_request *request = sb_request_new(server->listeners[passed.listener], 0);
+    struct sb_request *request = sb_request_new(server->listeners[passed.listener], fd, 0);
     if (!request) {
         close(fd);
         return -ENOMEM;
     }
-    request->fd = fd;
     request->client = passed.client;
     *ret_request = request;
     return 0;
@@ -222,8 +229,10 @@ static int watch_sources(struct sb_gate *gate)
 {
     struct sb_server *server = gate->server;
     int r = 0;
-    /* One waiter is woken for each request, not all of them. */
-    const uint32_t events = EPOLLIN | EPOLLEXCLUSIVE;
+    /* One waiter is woken for each request, not all of them. But who has the lock is the only one that listens, and the
+     * kernel might choose one that waits for the lock, or is being killed. */
+    bool alone = takes_turns(gate, SB_ACCEPT_MUTEX) || takes_turns(gate, SB_ACCEPT_FLOCK);
+    const uint32_t events = alone ? EPOLLIN : EPOLLIN | EPOLLEXCLUSIVE;
     if (reads_channel(gate)) {
         gate->sources = 1;
         return watch(gate, server->channel[0], events, CHANNEL);
@@ -321,8 +330,9 @@ static int take(struct sb_gate *gate, uint32_t source, struct sb_request **ret_r
     else
         r = methods(server)->get_request(server->listeners[source], ret_request);
     gate->hot = r == 0 && gate->sources == 1 && server->children_fd < 0;
-    if (r == 0)
-        gate->reserved = false;     /* the request has the place now */
+    if (r == 0 && gate->role == SB_GATE_SUPERVISOR)
+        atomic_fetch_add(&server->inflight, 1);
+    gate->reserved &= r != 0;       /* the request has the place now */
     return r == 0 ? 1 : r;
 }
 
@@ -392,7 +402,8 @@ static bool must_end(const struct sb_gate *gate)
 int sb_gate_next(struct sb_gate *gate, int timeout_ms, struct sb_request **ret_request)
 {
     int64_t deadline_ns = sb_deadline_ns(timeout_ms);
-    int r = takes_requests(gate) ? reserve_place(gate, deadline_ns) : 1;
+    /* Who passes requests on needs no place for them: the channel is the bound. */
+    int r = gate->role == SB_GATE_WORKER ? reserve_place(gate, deadline_ns) : 1;
     if (r <= 0)
         return r;
     lock(gate);

@@ -35,11 +35,12 @@ int sb_gate_next(struct sb_gate *gate, int timeout_ms, struct sb_request **ret_r
 /* Stops accepting for a moment, after a request could not be given to a thread or child. */
 void sb_gate_pause(struct sb_gate *gate);
 
-/* pass: makes the channel, gives a request's descriptor to a worker, tells the workers that no more will come.
- * sb_channel_send consumes the request. */
+/* pass: makes the channel, gives a request's descriptor to a worker (and consumes the request), tells the workers that no
+ * more will come, and closes it when they have ended. */
 int sb_channel_open(struct sb_server *server);
 void sb_channel_send(struct sb_server *server, struct sb_request *request);
 void sb_channel_end(struct sb_server *server);
+void sb_channel_close(struct sb_server *server);
 
 /* What the mutex and flock disciplines lock, made once for the whole server. */
 int sb_discipline_init(struct sb_server *server);

@@ -29,8 +29,11 @@ static void dispatch(struct sb_gate *gate, struct sb_request *request)
 
 static void count_accept(struct sb_server *server)
 {
-    if (server->retire.fd >= 0 && atomic_fetch_sub(&server->accepts_left, 1) == 1)
-        sb_wakeup_set(&server->retire);
+    if (server->retire.fd < 0 || atomic_fetch_sub(&server->accepts_left, 1) != 1)
+        return;
+    sb_wakeup_set(&server->retire);
+    __atomic_store_n(&server->process_slot->retired, 1, __ATOMIC_RELEASE);
+    sb_wakeup_set(&server->notice);
 }
 
 static int loop_timeout_ms(const struct sb_server *server)

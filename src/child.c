@@ -58,6 +58,7 @@ __attribute__((noreturn)) static void run_child(struct sb_server *server, struct
     reset_signals(server, mask);
     int r = sb_server_adopt(server, child->request);
     close(children_fd);
+    server->process_slot = child->slot;
     sb_slot_occupy(server, child->slot, server->process);
     _exit(r < 0 ? 1 : run(server, child));
 }

@@ -104,9 +104,10 @@ static int apply_option(struct sb_server *server, const char *text)
         if ((dot && !names_handler(text, dot, state->handler)) || !find_option(state->handler, key, equals - key))
             continue;
         if (found) {
-            sb_server_log(server, SB_LOG_ERROR, "both %s and %s have an option %.*s: write %s.%s or %s.%s",
-                          found->handler->name, state->handler->name, (int)(equals - key), key, found->handler->name,
-                          key, state->handler->name, key);
+            const char *first = found->handler->name, *second = state->handler->name;
+            int length = equals - key;
+            sb_server_log(server, SB_LOG_ERROR, "both %s and %s have an option %.*s: write %s.%.*s or %s.%.*s", first,
+                          second, length, key, first, length, key, second, length, key);
             return -EINVAL;
         }
         found = state;

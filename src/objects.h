@@ -67,6 +67,7 @@ struct sb_server {
     int limit;                      /* most requests at once in this process */
     atomic_int inflight;            /* requests, and places reserved by loops: at most limit */
     atomic_int waiting_for_room;
+    struct sb_slot *process_slot;   /* of a forked worker: the one its parent claimed for it */
     atomic_int accepts_left;        /* prefork's worker, if `retire` is made: until it retires */
     atomic_bool shortage;           /* of descriptors, memory, threads or processes: said once */
     int64_t drain_deadline_ns;      /* of requests in a loop that must end; 0: not yet set */
@@ -128,8 +129,9 @@ int64_t sb_now_ns(void);                            /* CLOCK_MONOTONIC */
 int64_t sb_deadline_ns(int timeout_ms);             /* from now; NEVER for -1 */
 int sb_remaining_ms(int64_t deadline_ns);           /* for poll(2): rounded up, -1 for NEVER */
 
-/* A request in the server's books; the place was reserved by the loop. packet_size: room for a datagram, or 0. */
-struct sb_request *sb_request_new(struct sb_listener *listener, size_t packet_size);
+/* A request in the server's books; the place was reserved by the loop. It takes fd over, a connection unless packet_size,
+ * the room for a datagram, is not 0. NULL: out of memory, fd is still the caller's. */
+struct sb_request *sb_request_new(struct sb_listener *listener, int fd, size_t packet_size);
 
 /* Undoes sb_request_new() where nothing came; the place stays reserved. */
 void sb_request_discard(struct sb_request *request);

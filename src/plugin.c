@@ -61,7 +61,7 @@ static int check_handler(const char *file, const struct sb_handler *handler, cha
 
 static int load_handler(const char *file, const struct sb_handler **ret_handler, char **ret_why)
 {
-    const void *address;
+    const void *address = NULL;
     int r = load(file, SB_HANDLER_SYMBOL, &address, ret_why);
     if (r == 0)
         r = check_handler(file, address, ret_why);
@@ -87,7 +87,7 @@ int sb_plugin_load_handler(const char *name, const char *const *path, const stru
 
 int sb_plugin_load_class(const char *file, const struct sb_class **ret_class, char **ret_why)
 {
-    const void *address;
+    const void *address = NULL;
     int r = load(file, SB_CLASS_SYMBOL, &address, ret_why);
     if (r < 0)
         return r;

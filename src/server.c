@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 #include <sys/eventfd.h>
+#include <sys/param.h>
 #include <unistd.h>
 
 #include "accept.h"
@@ -11,6 +12,9 @@
 #include "worker.h"
 
 #define CUT_GRACE_MS 500
+
+/* What ends within this is not worth a line. */
+#define QUIET_DRAIN_MS 100
 
 /* --- log ----------------------------------------------------------------------------------------------------------- */
 
@@ -34,7 +38,7 @@ void sb_server_log(const struct sb_server *server, enum sb_log_level level, cons
 
 /* --- the books of requests ----------------------------------------------------------------------------------------- */
 
-struct sb_request *sb_request_new(struct sb_listener *listener, size_t packet_size)
+struct sb_request *sb_request_new(struct sb_listener *listener, int fd, size_t packet_size)
 {
     struct sb_server *server = listener->server;
     struct sb_request *request = calloc(1, sizeof *request);
@@ -46,7 +50,8 @@ struct sb_request *sb_request_new(struct sb_listener *listener, size_t packet_si
     }
     request->listener = listener;
     request->server = server;
-    request->fd = -1;
+    request->fd = fd;
+    request->datagram = packet_size > 0;
     request->timeout_ms = server->config.idle_timeout_ms;
     pthread_mutex_lock(&server->lock);
     server->references++;
@@ -149,20 +154,16 @@ static unsigned wait_until_idle(struct sb_server *server, int timeout_ms)
     return left;
 }
 
-static void announce_drain(struct sb_server *server)
-{
-    pthread_mutex_lock(&server->lock);
-    bool idle = !server->requests;
-    pthread_mutex_unlock(&server->lock);
-    if (!idle && server->config.drain_timeout_ms > 0)
-        sb_server_log(server, SB_LOG_INFO, "waiting up to %g s for running requests",
-                      server->config.drain_timeout_ms / 1000.0);
-}
-
 void sb_server_drain(struct sb_server *server)
 {
-    announce_drain(server);
-    unsigned left = wait_until_idle(server, sb_server_retiring(server) ? -1 : server->config.drain_timeout_ms);
+    int timeout_ms = sb_server_retiring(server) ? -1 : server->config.drain_timeout_ms;
+    unsigned left = wait_until_idle(server, timeout_ms >= 0 ? MIN(timeout_ms, QUIET_DRAIN_MS) : QUIET_DRAIN_MS);
+    if (left > 0 && (timeout_ms < 0 || timeout_ms > QUIET_DRAIN_MS)) {
+        if (timeout_ms > 0)
+            sb_server_log(server, SB_LOG_INFO, "waiting up to %g s for %u running request%s", timeout_ms / 1000.0, left,
+                          left == 1 ? "" : "s");
+        left = wait_until_idle(server, timeout_ms < 0 ? -1 : timeout_ms - QUIET_DRAIN_MS);
+    }
     if (left == 0)
         return;
     sb_server_log(server, SB_LOG_WARNING, "the drain deadline has passed: cutting off %u request%s", left,

@@ -75,7 +75,7 @@ struct sb_config {
  *
  * type: a list; its family is what an address without a scheme means, and must match one with a scheme; NULL: plain,
  * the address's scheme decides. handlers: SB_HANDLERS(&upper). config: NULL is SB_CONFIG_DEFAULTS.
- * The tables behind type and handlers must outlive the server. *ret_server is the caller's: sb_server_destroy(). */
+ * The list of the type, and the tables behind both lists, must outlive the server; the list of handlers is copied. *ret_server is the caller's: sb_server_destroy(). */
 int sb_server_create(const struct sb_class *const *type, const char *address, const struct sb_handler *const *handlers,
                      const struct sb_config *config, struct sb_server **ret_server);
 

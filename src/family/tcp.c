@@ -141,7 +141,7 @@ static int get_request(struct sb_listener *listener, struct sb_request **ret_req
     int fd = accept4(sb_listener_fileno(listener), &client.sa, &size, flags);
     if (fd < 0)
         return concerns_one_connection(errno) ? -EAGAIN : -errno;
-    struct sb_request *request = sb_request_new(listener, 0);
+    struct sb_request *request = sb_request_new(listener, fd, 0);
     if (!request) {
         close(fd);
         return -ENOMEM;
@@ -149,7 +149,6 @@ static int get_request(struct sb_listener *listener, struct sb_request **ret_req
     client.size = size;
     client.socktype = SOCK_STREAM;
     request->client = client;
-    request->fd = fd;
     if (client.sa.sa_family == AF_UNIX && request->timeout_ms >= 0)
         sb_settimeout(request, request->timeout_ms);
     if (sb_server_is_verbose(server))

@@ -38,11 +38,10 @@ static int receive(struct sb_request *request, int fd, size_t room)
 static int get_request(struct sb_listener *listener, struct sb_request **ret_request)
 {
     struct sb_server *server = listener->server;
-    struct sb_request *request = sb_request_new(listener, server->config.max_packet_size);
+    struct sb_request *request =
+        sb_request_new(listener, sb_listener_fileno(listener), server->config.max_packet_size);
     if (!request)
         return -ENOMEM;
-    request->datagram = true;
-    request->fd = sb_listener_fileno(listener);
     int r = receive(request, request->fd, server->config.max_packet_size);
     if (r < 0) {
         sb_request_discard(request);

@@ -71,8 +71,6 @@ static int run(struct sb_server *server, struct sb_child *child)
     if (r == 0)
         r = sb_super(server, &sb_prefork_mixin)->serve_forever(server);
     sb_slot_enter(child->slot, SB_CLOSING);
-    __atomic_store_n(&child->slot->retired, 1, __ATOMIC_RELAXED);
-    sb_wakeup_set(&server->notice);
     methods(server)->server_close(server);
     return r < 0;
 }
@@ -230,6 +228,7 @@ static int serve_forever(struct sb_server *server)
     sb_server_stop(server);
     sb_channel_end(server);
     sb_children_drain(server, &state->children, server->config.drain_timeout_ms, bury);
+    sb_channel_close(server);
     return r;
 }
 

@@ -94,6 +94,8 @@ static int serve_forever(struct sb_server *server)
         sb_server_drain(server);
         r = join_loops(loops, count);
     }
+    if (passes)
+        sb_channel_close(server);
     free(loops);
     return count < 0 ? count : r;
 }

@@ -1,0 +1,355 @@
+/* The contract: every promise x every design x every family, through the real command. */
+#include <criterion/criterion.h>
+#include <criterion/parameterized.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <switchboard/switchboard.h>
+#include <unistd.h>
+
+#include "designs.h"
+#include "served.h"
+
+TestSuite(contract, .timeout = 60, .fini = served_kill_all);
+
+/* --- settings ------------------------------------------------------------------------------------------------------ */
+
+static bool is_stream(const char *family)
+{
+    return strcmp(family, "tcp") == 0 || strcmp(family, "unix") == 0;
+}
+
+static bool fits(const struct design *design, const char *family)
+{
+    return (is_stream(family) || !design->streams_only) && (strncmp(family, "unix", 4) != 0 || !design->internet_only);
+}
+
+static struct criterion_test_params settings(bool (*wanted)(const struct design *, const char *))
+{
+    struct setting *list = cr_calloc(DESIGNS * FAMILIES, sizeof *list);
+    size_t count = 0;
+    for (int d = 0; d < DESIGNS; d++)
+        for (int f = 0; f < FAMILIES; f++) {
+            if (!fits(&designs[d], families[f]) || (wanted && !wanted(&designs[d], families[f])))
+                continue;
+            list[count].design = designs[d];
+            strcpy(list[count++].family, families[f]);
+        }
+    return cr_make_param_array(struct setting, list, count);
+}
+
+static bool streams(const struct design *design, const char *family)
+{
+    (void)design;
+    return is_stream(family);
+}
+
+static bool concurrent_streams(const struct design *design, const char *family)
+{
+    return design->at_once > 1 && is_stream(family);
+}
+
+static bool surviving_streams(const struct design *design, const char *family)
+{
+    return design->survives && is_stream(family);
+}
+
+#define PROMISE(name, wanted)                                                                              \
+    static void check_##name(const struct setting *setting);                                               \
+    ParameterizedTestParameters(contract, name)                                                            \
+    {                                                                                                      \
+        return settings(wanted);                                                                           \
+    }                                                                                                      \
+    ParameterizedTest(struct setting *setting, contract, name)                                             \
+    {                                                                                                      \
+        cr_log_warn("%s %s %s", setting->design.strategy, setting->design.accept, setting->family);        \
+        check_##name(setting);                                                                             \
+    }                                                                                                      \
+    static void check_##name(const struct setting *setting)
+
+static const char *address_for(const char *family)
+{
+    if (strcmp(family, "tcp") == 0)
+        return "tcp://127.0.0.1:0";
+    if (strcmp(family, "udp") == 0)
+        return "udp://127.0.0.1:0";
+    return strcmp(family, "unix") == 0 ? "unix:SOCKET" : "unixgram:SOCKET";
+}
+
+static struct served start(const struct setting *setting, const char *handler, const char *more)
+{
+    const char *arguments[] = { handler, address_for(setting->family), "-s", setting->design.strategy, "-a",
+                                setting->design.accept, more, NULL };
+    return served_start(arguments);
+}
+
+static void expect_clean_end(struct served *served)
+{
+    cr_assert_eq(served_end(served, SIGTERM), 0);
+}
+
+static void exchange(int fd, const char *question, const char *answer)
+{
+    say(fd, question, strlen(question));
+    hear(fd, answer, strlen(answer));
+}
+
+/* One caller's whole visit. */
+static void visit(const char *address)
+{
+    int fd = dial(address);
+    exchange(fd, "hello", "HELLO");
+    close(fd);
+}
+
+/* Waits for something that another process does; a deadline, and no sleep. */
+static void await(bool (*reached)(const void *), const void *argument)
+{
+    struct timespec pause = { .tv_nsec = 1000000 };
+    for (int i = 0; i < DEADLINE_MS; i++) {
+        if (reached(argument))
+            return;
+        nanosleep(&pause, NULL);
+    }
+    cr_assert_fail("it did not happen in time");
+}
+
+/* --- answering ----------------------------------------------------------------------------------------------------- */
+
+PROMISE(answers_a_caller_and_ends_cleanly, NULL)
+{
+    struct served served = start(setting, "upper", NULL);
+    visit(served.address);
+    expect_clean_end(&served);
+}
+
+PROMISE(answers_an_empty_datagram_and_twenty_callers_in_a_row, NULL)
+{
+    struct served served = start(setting, "upper", NULL);
+    for (int i = 0; i < 20; i++)
+        visit(served.address);
+    if (!is_stream(setting->family)) {
+        int fd = dial(served.address);
+        char byte;
+        say(fd, "", 0);
+        cr_assert_eq(recv(fd, &byte, 1, 0), 0);
+        close(fd);
+    }
+    expect_clean_end(&served);
+}
+
+PROMISE(keeps_a_talk_going, streams)
+{
+    struct served served = start(setting, "upper", NULL);
+    int fd = dial(served.address);
+    for (int i = 0; i < 10; i++)
+        exchange(fd, "hello", "HELLO");
+    close(fd);
+    expect_clean_end(&served);
+}
+
+PROMISE(serves_three_slow_callers_at_once, concurrent_streams)
+{
+    struct served served = start(setting, "upper", NULL);
+    int fds[3];
+    for (int i = 0; i < 3; i++) {
+        fds[i] = dial(served.address);
+        exchange(fds[i], "a", "A");
+    }
+    for (int i = 0; i < 3; i++) {
+        exchange(fds[i], "b", "B");
+        close(fds[i]);
+    }
+    expect_clean_end(&served);
+}
+
+PROMISE(answers_who_has_shut_down_its_writing_half, streams)
+{
+    struct served served = start(setting, "upper", NULL);
+    int fd = dial(served.address);
+    say(fd, "last words", 10);
+    shutdown(fd, SHUT_WR);
+    hear(fd, "LAST WORDS", 10);
+    hear_end(fd);
+    close(fd);
+    expect_clean_end(&served);
+}
+
+PROMISE(survives_callers_that_vanish, streams)
+{
+    struct served served = start(setting, "upper", NULL);
+    for (int i = 0; i < 5; i++) {
+        int fd = dial(served.address);
+        exchange(fd, "a", "A");
+        say(fd, "b", 1);
+        hang_up(fd);
+    }
+    visit(served.address);
+    expect_clean_end(&served);
+}
+
+PROMISE(sends_a_megabyte_whole, streams)
+{
+    enum { SIZE = 1 << 20 };
+    struct served served = start(setting, "bytes", NULL);
+    int fd = dial(served.address);
+    char *heard = malloc(SIZE);
+    say(fd, "1048576\n", 8);
+    size_t length = 0;
+    for (ssize_t n; length < SIZE && (n = recv(fd, heard, SIZE - length, 0)) > 0;)
+        length += n;
+    cr_assert_eq(length, SIZE);
+    free(heard);
+    close(fd);
+    expect_clean_end(&served);
+}
+
+/* Closing a socket that has unread input sends a reset, which would destroy this reply. */
+PROMISE(unread_input_does_not_destroy_the_reply, streams)
+{
+    enum { SIZE = 65536 };
+    struct served served = start(setting, getenv("PLUGIN_GREETER"), NULL);
+    int fd = dial(served.address);
+    char *data = calloc(1, SIZE);
+    size_t length = 0;
+    say(fd, data, 30000);
+    for (ssize_t n; (n = recv(fd, data, SIZE, 0)) > 0;)
+        length += n;
+    cr_assert_eq(length, SIZE);
+    free(data);
+    close(fd);
+    expect_clean_end(&served);
+}
+
+/* --- failing ------------------------------------------------------------------------------------------------------- */
+
+PROMISE(a_failing_handler_costs_its_own_request_only, NULL)
+{
+    struct served served = start(setting, "crash", NULL);
+    int fd = dial(served.address);
+    say(fd, "error\n", 6);
+    served_says(&served, "Exception occurred during processing of request from");
+    close(fd);
+    fd = dial(served.address);
+    exchange(fd, "hello\n", "HELLO\n");
+    close(fd);
+    expect_clean_end(&served);
+}
+
+PROMISE(a_crashing_handler_costs_its_own_process_only, surviving_streams)
+{
+    struct served served = start(setting, "crash", NULL);
+    int fd = dial(served.address);
+    say(fd, "segfault\n", 9);
+    served_says(&served, "handler crash");
+    close(fd);
+    fd = dial(served.address);
+    exchange(fd, "hello\n", "HELLO\n");
+    close(fd);
+    expect_clean_end(&served);
+}
+
+/* --- stopping ------------------------------------------------------------------------------------------------------ */
+
+PROMISE(lets_a_running_talk_finish_after_a_stop, streams)
+{
+    struct served served = start(setting, "upper", NULL);
+    int fd = dial(served.address);
+    exchange(fd, "a", "A");
+    kill(served.pid, SIGTERM);
+    for (int i = 0; i < 3; i++)
+        exchange(fd, "b", "B");
+    close(fd);
+    cr_assert_eq(served_end(&served, 0), 0);
+}
+
+PROMISE(cuts_off_a_silent_caller_at_the_drain_deadline, streams)
+{
+    struct served served = start(setting, "upper", "--drain-timeout=0.1");
+    int fd = dial(served.address);
+    exchange(fd, "a", "A");
+    expect_clean_end(&served);
+    close(fd);
+}
+
+PROMISE(gives_up_a_silent_caller_after_the_idle_timeout, streams)
+{
+    struct served served = start(setting, "upper", "--idle-timeout=0.1");
+    int fd = dial(served.address);
+    exchange(fd, "a", "A");
+    hear_end(fd);
+    close(fd);
+    expect_clean_end(&served);
+}
+
+/* --- bounds and books ---------------------------------------------------------------------------------------------- */
+
+PROMISE(a_caller_above_the_limit_waits_and_is_served, concurrent_streams)
+{
+    struct served served = start(setting, "upper", "--max-connections=2");
+    int first = dial(served.address), second = dial(served.address), third = dial(served.address);
+    say(first, "a", 1);
+    say(second, "b", 1);
+    say(third, "c", 1);
+    hear(first, "A", 1);
+    close(first);
+    hear(second, "B", 1);
+    close(second);
+    hear(third, "C", 1);
+    close(third);
+    expect_clean_end(&served);
+}
+
+static bool has_served_ten(const void *board)
+{
+    return sb_scoreboard_totals(board).served == 10;
+}
+
+PROMISE(counts_every_request_on_the_scoreboard, NULL)
+{
+    struct served served = start(setting, "upper", NULL);
+    const struct sb_scoreboard *board;
+    cr_assert_eq(sb_scoreboard_open(served.pid, &board), 0);
+    for (int i = 0; i < 10; i++)
+        visit(served.address);
+    await(has_served_ten, board);
+    cr_assert_eq(sb_scoreboard_totals(board).errors, 0);
+    cr_assert_str_eq(board->handler, "upper");
+    sb_scoreboard_close(board);
+    expect_clean_end(&served);
+}
+
+struct census {
+    pid_t pid;
+    int descriptors, threads, children;
+};
+
+static struct census take_census(pid_t pid)
+{
+    return (struct census){ pid, count_descriptors(pid), count_threads(pid), count_children(pid) };
+}
+
+static bool grew(const struct census *before, const struct census *now)
+{
+    return now->descriptors > before->descriptors || now->threads > before->threads ||
+           now->children > before->children;
+}
+
+/* What a server starts up with is no leak, so the first rounds may grow; a leak grows in each. */
+PROMISE(leaves_no_descriptor_thread_or_child_behind, NULL)
+{
+    struct served served = start(setting, "upper", NULL);
+    struct census before, now;
+    int rounds = 0;
+    do {
+        cr_assert_lt(rounds++, 20, "it grows with every visit");
+        before = take_census(served.pid);
+        for (int i = 0; i < 30; i++)
+            visit(served.address);
+        now = take_census(served.pid);
+    } while (grew(&before, &now));
+    expect_clean_end(&served);
+}

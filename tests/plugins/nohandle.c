@@ -1,0 +1,3 @@
+#include <switchboard/switchboard.h>
+
+SB_HANDLER(.name = "nohandle", .summary = "has nothing to do");

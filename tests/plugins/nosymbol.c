@@ -1,0 +1,2 @@
+extern int sb_handlr;
+int sb_handlr;
