@@ -152,26 +152,12 @@ static int send_passed(int channel, const struct passed *passed, int fd)
 void sb_channel_send(struct sb_server *server, struct sb_request *request)
 {
     struct passed passed = { .listener = request->listener->index, .client = request->client };
-    int64_t deadline_ns = NEVER;
-    int r;
-    while ((r = send_passed(server->channel[1], &passed, request->fd)) == -EAGAIN) {
-        /* Every worker is busy and the channel full: hold this one, and leave the others in the backlog. */
-        struct pollfd fds[] = { { .fd = server->channel[1], .events = POLLOUT },
-                                { .fd = deadline_ns == NEVER ? server->stop.fd : -1, .events = POLLIN },
-                                { .fd = server->children_fd, .events = POLLIN } };
-        if (poll(fds, 3, sb_remaining_ms(deadline_ns)) == 0)
-            break;
-        if (fds[1].revents)
-            deadline_ns = sb_deadline_ns(server->config.drain_timeout_ms);
-        if (fds[2].revents)
-            methods(server)->service_actions(server);
-    }
-    if (r < 0)
+    if (send_passed(server->channel[1], &passed, request->fd) < 0) {
         sb_request_end(request);
-    else {
-        methods(server)->close_request(request);
-        sb_request_free(request);
+        return;
     }
+    methods(server)->close_request(request);
+    sb_request_free(request);
 }
 
 static int receive_passed(struct sb_server *server, struct sb_request **ret_request)
@@ -303,7 +289,24 @@ static int wait_for_room(struct sb_gate *gate, int timeout_ms)
         sb_wakeup_clear(&server->room);
     if (fds[1].revents || fds[2].revents)
         return -ECANCELED;
+    server->children_ended |= fds[3].revents != 0;
     return r == 0 || fds[3].revents ? 0 : 1;
+}
+
+/* Until the channel has room for one more; with every worker busy the others stay in the backlog. */
+static int wait_for_channel(struct sb_gate *gate, int64_t deadline_ns)
+{
+    struct sb_server *server = gate->server;
+    struct pollfd fds[] = { { .fd = server->channel[1], .events = POLLOUT },
+                            { .fd = server->stop.fd, .events = POLLIN },
+                            { .fd = server->children_fd, .events = POLLIN },
+                            { .fd = server->notice.fd, .events = POLLIN } };
+    if (server->channel[1] < 0)
+        return 1;
+    poll(fds, 4, sb_remaining_ms(deadline_ns));
+    if (fds[1].revents)
+        return -ECANCELED;
+    return fds[2].revents || fds[3].revents || !fds[0].revents ? 0 : 1;
 }
 
 static int reserve_place(struct sb_gate *gate, int64_t deadline_ns)
@@ -365,6 +368,7 @@ static int take_next(struct sb_gate *gate, int64_t deadline_ns, struct sb_reques
             return r;
     }
     uint32_t source = gate->events[gate->next_event++].data.u32;
+    gate->server->children_ended |= source == CHILDREN;
     return source == CHILDREN || source == NOTICE ? 0 : take(gate, source, ret_request);
 }
 
@@ -403,7 +407,7 @@ int sb_gate_next(struct sb_gate *gate, int timeout_ms, struct sb_request **ret_r
 {
     int64_t deadline_ns = sb_deadline_ns(timeout_ms);
     /* Who passes requests on needs no place for them: the channel is the bound. */
-    int r = gate->role == SB_GATE_WORKER ? reserve_place(gate, deadline_ns) : 1;
+    int r = gate->role == SB_GATE_WORKER ? reserve_place(gate, deadline_ns) : wait_for_channel(gate, deadline_ns);
     if (r <= 0)
         return r;
     lock(gate);

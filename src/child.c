@@ -32,13 +32,10 @@ void sb_child_note_signals(struct sb_server *server)
 
 /* A child does not outlive its parent. The signal comes when the thread that forked ends (prctl(2)), so only a main
  * thread's children can ask for it. */
-static void follow_parent(const struct sb_server *server, pid_t parent)
+static void follow_parent(const struct sb_server *server)
 {
-    if (!server->serves_in_main)
-        return;
-    prctl(PR_SET_PDEATHSIG, SIGTERM);
-    if (getppid() != parent)
-        _exit(1);
+    if (server->serves_in_main)
+        prctl(PR_SET_PDEATHSIG, SIGTERM);
 }
 
 static void reset_signals(const struct sb_server *server, const sigset_t *mask)
@@ -53,11 +50,9 @@ static void reset_signals(const struct sb_server *server, const sigset_t *mask)
 __attribute__((noreturn)) static void run_child(struct sb_server *server, struct sb_child *child, const sigset_t *mask,
                                                 int (*run)(struct sb_server *, struct sb_child *))
 {
-    int children_fd = server->children_fd;
-    follow_parent(server, server->process);
+    follow_parent(server);
     reset_signals(server, mask);
     int r = sb_server_adopt(server, child->request);
-    close(children_fd);
     server->process_slot = child->slot;
     sb_slot_occupy(server, child->slot, server->process);
     _exit(r < 0 ? 1 : run(server, child));
@@ -101,6 +96,7 @@ int sb_child_start(struct sb_server *server, struct sb_children *children, struc
     if (child->pid == 0)
         run_child(server, child, &mask, run);
     sigprocmask(SIG_SETMASK, &mask, NULL);
+    sb_slot_sign(child->slot, child->pid);
     r = child->pid < 0 ? -error : watch(server, child);
     if (r < 0) {
         sb_slot_release(server, child->slot, SB_FREE);
@@ -110,12 +106,24 @@ int sb_child_start(struct sb_server *server, struct sb_children *children, struc
     return 0;
 }
 
+/* A full batch may not be all. */
+static bool look_for_ended(struct sb_server *server, struct sb_children *children)
+{
+    const int room = sizeof children->ended / sizeof *children->ended;
+    bool all = children->n_ended > 0 && children->n_ended < room;
+    children->next_ended = children->n_ended = 0;
+    if (children->first && !all)
+        children->n_ended = epoll_wait(server->children_fd, children->ended, room, 0);
+    if (children->n_ended < 0)
+        children->n_ended = 0;
+    return children->n_ended > 0;
+}
+
 struct sb_child *sb_child_reap(struct sb_server *server, struct sb_children *children)
 {
-    struct epoll_event event;
-    if (!children->first || epoll_wait(server->children_fd, &event, 1, 0) < 1)
+    if (children->next_ended == children->n_ended && !look_for_ended(server, children))
         return NULL;
-    struct sb_child *child = event.data.ptr;
+    struct sb_child *child = children->ended[children->next_ended++].data.ptr;
     while (waitpid(child->pid, &child->status, 0) < 0 && errno == EINTR)
         ;
     /* Siblings have inherited the pidfd, so closing ours would not take it out. */

@@ -2,6 +2,7 @@
 #ifndef CHILD_H
 #define CHILD_H
 
+#include <sys/epoll.h>
 #include "objects.h"
 
 struct sb_child {
@@ -18,6 +19,8 @@ struct sb_child {
 /* Those that one strategy has started. */
 struct sb_children {
     struct sb_child *first;
+    struct epoll_event ended[16];   /* a batch of them, from next_ended to n_ended not yet reaped */
+    int n_ended, next_ended;
 };
 
 /* Makes server->children_fd, once in each process that forks; gates opened after this watch it. */

@@ -33,7 +33,8 @@ struct handler_state {
 struct sb_server {
     struct sb_config config;
     char *strategy, *handler_name;
-    pid_t owner, process;           /* who created it, and who runs here: a forked child has its own pid */
+    pid_t owner, process;           /* who created it, and who runs here; process 0: fork's child, whose slot the parent
+                                     * has signed */
 
     const struct sb_class *classes[MAX_CLASSES];    /* overrides and strategies, then the base; family left out */
     const char *arguments[MAX_CLASSES];             /* inside strategy_words */
@@ -62,6 +63,7 @@ struct sb_server {
     struct sb_wakeup notice;        /* prefork: a worker retires while it still has requests; -1 elsewhere */
     int children_fd;                /* epoll of the children's pidfds: readable when one can be reaped; -1: none yet */
     bool serves_in_main;            /* the serving thread is the main thread of its process */
+    bool children_ended;            /* the loop has seen children_fd readable: service_actions reaps */
     sigset_t handled;               /* signals with a handler of the program's when serving began */
 
     int limit;                      /* most requests at once in this process */
@@ -168,7 +170,8 @@ void sb_server_unref(struct sb_server *server);
 void sb_server_drain(struct sb_server *server);
 void sb_server_cut(struct sb_server *server);
 
-/* In a forked child: the requests and loops of the parent are not ours; `own` may be one that is. */
+/* In a forked child: the requests and loops of the parent are not ours. `own`: the one request that is, in a child that
+ * will not serve others and so needs nothing of its own (each system call here is one for each request); or NULL. */
 int sb_server_adopt(struct sb_server *server, struct sb_request *own);
 
 /* BaseServer.handle_request (base.c), between the server's begin and end of serving. */

@@ -111,9 +111,15 @@ void sb_slots_bury(struct sb_server *server, pid_t pid)
 
 void sb_slot_occupy(const struct sb_server *server, struct sb_slot *slot, pid_t tid)
 {
-    PUT(slot->pid, server->process);
+    if (server->process != 0)
+        PUT(slot->pid, server->process);
     PUT(slot->tid, tid);
     sb_worker.slot = slot;
+}
+
+void sb_slot_sign(struct sb_slot *slot, pid_t pid)
+{
+    PUT(slot->pid, pid);
 }
 
 void sb_slot_enter(struct sb_slot *slot, enum sb_state state)

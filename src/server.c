@@ -175,9 +175,16 @@ void sb_server_drain(struct sb_server *server)
                       left == 1 ? "" : "s", left == 1 ? "is" : "are");
 }
 
+static void close_fd(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
 int sb_server_adopt(struct sb_server *server, struct sb_request *own)
 {
-    server->process = getpid();
+    server->process = 0;
     pthread_mutex_init(&server->lock, NULL);
     server->requests = own;
     if (own) {
@@ -187,7 +194,10 @@ int sb_server_adopt(struct sb_server *server, struct sb_request *own)
     server->references = 1 + (own != NULL);
     atomic_store(&server->inflight, own != NULL);
     atomic_store(&server->waiting_for_room, 0);
-    server->children_fd = -1;
+    if (own)
+        return 0;
+    server->process = getpid();
+    close_fd(&server->children_fd);
     sb_wakeup_finish(&server->room);
     return sb_wakeup_init(&server->room, EFD_SEMAPHORE);
 }
@@ -215,13 +225,6 @@ static const char *advice(int error, const struct sb_server *server)
     default:
         return "";
     }
-}
-
-static void close_fd(int *fd)
-{
-    if (*fd >= 0)
-        close(*fd);
-    *fd = -1;
 }
 
 void sb_listener_close(struct sb_listener *listener)

@@ -20,6 +20,9 @@ void sb_board_finish(struct sb_server *server);
 struct sb_slot *sb_slot_claim(struct sb_server *server, unsigned worker);
 void sb_slot_release(struct sb_server *server, struct sb_slot *slot, enum sb_state last);
 
+/* Puts a pid on a slot: a parent for its child, which saves the child asking. */
+void sb_slot_sign(struct sb_slot *slot, pid_t pid);
+
 /* After a child has died: its slots become dead. */
 void sb_slots_bury(struct sb_server *server, pid_t pid);
 

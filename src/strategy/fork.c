@@ -72,8 +72,9 @@ static void service_actions(struct sb_server *server)
 {
     struct state *state = sb_state(server, &sb_forking_mixin);
     struct sb_child *child;
-    while ((child = sb_child_reap(server, &state->children)) != NULL)
+    while (server->children_ended && (child = sb_child_reap(server, &state->children)) != NULL)
         collect(server, child);
+    server->children_ended = false;
     sb_super(server, &sb_forking_mixin)->service_actions(server);
 }
 
