@@ -176,8 +176,9 @@ static void base_server_close(struct sb_server *server)
     bool daemons = server->config.daemon_threads && (server->traits & SB_CONCURRENT);
     if (server->config.block_on_close && !daemons)
         sb_server_drain(server);
-    /* A reply in flight needs the datagram socket until now. */
-    for (unsigned i = 0; i < server->n_listeners && !daemons; i++)
+    /* A reply in flight needs the datagram socket; with one left behind it closes when the last reference goes. */
+    bool idle = sb_server_is_idle(server);
+    for (unsigned i = 0; i < server->n_listeners && idle; i++)
         sb_listener_close(server->listeners[i]);
 }
 

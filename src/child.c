@@ -106,6 +106,16 @@ int sb_child_start(struct sb_server *server, struct sb_children *children, struc
     return 0;
 }
 
+static void forget(struct sb_server *server, struct sb_child *child)
+{
+    /* Siblings have inherited the pidfd, so closing ours would not take it out. */
+    epoll_ctl(server->children_fd, EPOLL_CTL_DEL, child->pidfd, NULL);
+    close(child->pidfd);
+    *child->link = child->next;
+    if (child->next)
+        child->next->link = child->link;
+}
+
 /* A full batch may not be all. */
 static bool look_for_ended(struct sb_server *server, struct sb_children *children)
 {
@@ -126,12 +136,7 @@ struct sb_child *sb_child_reap(struct sb_server *server, struct sb_children *chi
     struct sb_child *child = children->ended[children->next_ended++].data.ptr;
     while (waitpid(child->pid, &child->status, 0) < 0 && errno == EINTR)
         ;
-    /* Siblings have inherited the pidfd, so closing ours would not take it out. */
-    epoll_ctl(server->children_fd, EPOLL_CTL_DEL, child->pidfd, NULL);
-    close(child->pidfd);
-    *child->link = child->next;
-    if (child->next)
-        child->next->link = child->link;
+    forget(server, child);
     return child;
 }
 
@@ -168,4 +173,14 @@ void sb_children_drain(struct sb_server *server, struct sb_children *children, i
     reap_until(server, children, sb_deadline_ns(KILL_GRACE_MS), reaped);
     kill_all(children, SIGKILL);
     reap_until(server, children, NEVER, reaped);
+}
+
+void sb_children_abandon(struct sb_server *server, struct sb_children *children,
+                         void (*forgotten)(struct sb_server *server, struct sb_child *child))
+{
+    struct sb_child *child;
+    while ((child = children->first) != NULL) {
+        forget(server, child);
+        forgotten(server, child);
+    }
 }

@@ -42,4 +42,8 @@ struct sb_child *sb_child_reap(struct sb_server *server, struct sb_children *chi
 void sb_children_drain(struct sb_server *server, struct sb_children *children, int timeout_ms,
                        void (*reaped)(struct sb_server *server, struct sb_child *child));
 
+/* Forgets those that still run: nobody will wait for them. */
+void sb_children_abandon(struct sb_server *server, struct sb_children *children,
+                         void (*forgotten)(struct sb_server *server, struct sb_child *child));
+
 #endif

@@ -72,12 +72,13 @@ struct sb_server {
     struct sb_slot *process_slot;   /* of a forked worker: the one its parent claimed for it */
     atomic_int accepts_left;        /* prefork's worker, if `retire` is made: until it retires */
     atomic_bool shortage;           /* of descriptors, memory, threads or processes: said once */
-    int64_t drain_deadline_ns;      /* of requests in a loop that must end; 0: not yet set */
+    _Atomic int64_t drain_deadline_ns;  /* of requests in a loop that must end; 0: not yet set */
 
     pthread_mutex_t lock;           /* guards requests, serving, references, and the strategies' states */
     pthread_cond_t changed;         /* broadcast when requests gets empty and when serving ends */
     struct sb_request *requests;    /* every request alive in this process */
     bool serving, closed;
+    unsigned servings;              /* how many have ended */
     int references;                 /* the owner, and each request */
 
     struct sb_scoreboard *board;
@@ -169,6 +170,9 @@ void sb_server_unref(struct sb_server *server);
 /* Waits for this process's requests until the drain deadline, then cuts them off; a retiring worker's have no deadline. */
 void sb_server_drain(struct sb_server *server);
 void sb_server_cut(struct sb_server *server);
+
+/* Whether no request is alive in this process. */
+bool sb_server_is_idle(struct sb_server *server);
 
 /* In a forked child: the requests and loops of the parent are not ours. `own`: the one request that is, in a child that
  * will not serve others and so needs nothing of its own (each system call here is one for each request); or NULL. */

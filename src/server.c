@@ -141,6 +141,14 @@ static bool wait_for_change(struct sb_server *server, int64_t deadline_ns)
     return pthread_cond_timedwait(&server->changed, &server->lock, &deadline) == 0;
 }
 
+bool sb_server_is_idle(struct sb_server *server)
+{
+    pthread_mutex_lock(&server->lock);
+    bool idle = !server->requests;
+    pthread_mutex_unlock(&server->lock);
+    return idle;
+}
+
 static unsigned wait_until_idle(struct sb_server *server, int timeout_ms)
 {
     int64_t deadline_ns = sb_deadline_ns(timeout_ms);
@@ -175,6 +183,16 @@ void sb_server_drain(struct sb_server *server)
                       left == 1 ? "" : "s", left == 1 ? "is" : "are");
 }
 
+static void init_lock(struct sb_server *server)
+{
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_mutex_init(&server->lock, NULL);
+    pthread_cond_init(&server->changed, &attributes);
+    pthread_condattr_destroy(&attributes);
+}
+
 static void close_fd(int *fd)
 {
     if (*fd >= 0)
@@ -185,7 +203,7 @@ static void close_fd(int *fd)
 int sb_server_adopt(struct sb_server *server, struct sb_request *own)
 {
     server->process = 0;
-    pthread_mutex_init(&server->lock, NULL);
+    init_lock(server);      /* other threads of the parent may have held it, or waited for a change */
     server->requests = own;
     if (own) {
         own->next = NULL;
@@ -336,17 +354,6 @@ static int init_wakeups(struct sb_server *server)
     if (r == 0)
         r = sb_wakeup_init(&server->cut, 0);
     return r < 0 ? r : sb_wakeup_init(&server->room, EFD_SEMAPHORE);
-}
-
-static int init_lock(struct sb_server *server)
-{
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_mutex_init(&server->lock, NULL);
-    pthread_cond_init(&server->changed, &attributes);
-    pthread_condattr_destroy(&attributes);
-    return 0;
 }
 
 static int check_config(const struct sb_server *server)
@@ -500,6 +507,7 @@ static int begin_serving(struct sb_server *server)
     pthread_mutex_unlock(&server->lock);
     if (busy)
         return -EBUSY;
+    sb_wakeup_clear(&server->cut);
     sb_child_note_signals(server);
     return 0;
 }
@@ -510,6 +518,7 @@ static void end_serving(struct sb_server *server)
     __atomic_store_n(&server->board->stopping, 0, __ATOMIC_RELEASE);
     pthread_mutex_lock(&server->lock);
     server->serving = false;
+    server->servings++;
     pthread_cond_broadcast(&server->changed);
     pthread_mutex_unlock(&server->lock);
 }
@@ -534,22 +543,31 @@ int sb_server_handle_request(struct sb_server *server)
     return r;
 }
 
+/* With server->lock held. */
+static bool is_serving(const struct sb_server *server, unsigned serving)
+{
+    return server->serving && server->servings == serving;
+}
+
 void sb_server_shutdown(struct sb_server *server)
 {
+    pthread_mutex_lock(&server->lock);
+    unsigned serving = server->servings;
+    pthread_mutex_unlock(&server->lock);
     sb_server_stop(server);
     if (sb_worker.handling)
         return;
     int64_t deadline_ns = sb_deadline_ns(server->config.drain_timeout_ms);
     pthread_mutex_lock(&server->lock);
-    while (server->serving && wait_for_change(server, deadline_ns))
+    while (is_serving(server, serving) && wait_for_change(server, deadline_ns))
         ;
-    bool late = server->serving;
+    bool late = is_serving(server, serving);
     pthread_mutex_unlock(&server->lock);
     if (!late)
         return;
     sb_server_cut(server);
     pthread_mutex_lock(&server->lock);
-    while (server->serving && wait_for_change(server, NEVER))
+    while (is_serving(server, serving) && wait_for_change(server, NEVER))
         ;
     pthread_mutex_unlock(&server->lock);
 }

@@ -65,7 +65,7 @@ static bool surviving_streams(const struct design *design, const char *family)
     }                                                                                                      \
     ParameterizedTest(struct setting *setting, contract, name)                                             \
     {                                                                                                      \
-        cr_log_warn("%s %s %s", setting->design.strategy, setting->design.accept, setting->family);        \
+        cr_log_info("%s %s %s", setting->design.strategy, setting->design.accept, setting->family);        \
         check_##name(setting);                                                                             \
     }                                                                                                      \
     static void check_##name(const struct setting *setting)

@@ -43,7 +43,7 @@ static struct criterion_test_params settings(void)
     }                                                                                                      \
     ParameterizedTest(struct setting *setting, library, name)                                              \
     {                                                                                                      \
-        cr_log_warn("%s %s %s", setting->design.strategy, setting->design.accept, setting->family);        \
+        cr_log_info("%s %s %s", setting->design.strategy, setting->design.accept, setting->family);        \
         check_##name(setting);                                                                             \
     }                                                                                                      \
     static void check_##name(const struct setting *setting)

@@ -67,6 +67,13 @@ static void collect(struct sb_server *server, struct sb_child *child)
     free(child);
 }
 
+static void forget(struct sb_server *server, struct sb_child *child)
+{
+    (void)server;
+    sb_request_free(child->request);
+    free(child);
+}
+
 /* Python's collect_children. */
 static void service_actions(struct sb_server *server)
 {
@@ -86,6 +93,8 @@ static void server_close(struct sb_server *server)
         sb_listener_close(server->listeners[i]);
     if (server->config.block_on_close)
         sb_children_drain(server, &state->children, server->config.drain_timeout_ms, collect);
+    else
+        sb_children_abandon(server, &state->children, forget);
     sb_super(server, &sb_forking_mixin)->server_close(server);
 }
 

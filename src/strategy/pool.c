@@ -116,12 +116,14 @@ static void join_threads(struct sb_server *server, struct state *state)
     state->ending = true;
     pthread_cond_broadcast(&state->filled);
     pthread_mutex_unlock(&state->lock);
-    pthread_mutex_lock(&server->lock);
-    bool idle = !server->requests;
-    pthread_mutex_unlock(&server->lock);
-    for (int i = 0; i < state->n_started && idle; i++)
-        pthread_join(state->thread[i], NULL);
-    state->n_started = idle ? 0 : state->n_started;
+    bool idle = sb_server_is_idle(server);
+    for (int i = 0; i < state->n_started; i++) {
+        if (idle)
+            pthread_join(state->thread[i], NULL);
+        else
+            pthread_detach(state->thread[i]);
+    }
+    state->n_started = 0;
 }
 
 static void server_close(struct sb_server *server)

@@ -6,6 +6,7 @@ struct state {                  /* guarded by server->lock */
     unsigned running;
     pthread_t last;             /* ended last and not yet joined: the next to end joins it, and close the very last */
     bool has_last;
+    bool closed;                /* nobody will join those that still run */
 };
 
 static bool is_joinable(const struct sb_server *server)
@@ -17,10 +18,12 @@ static void end_thread(struct sb_server *server)
 {
     struct state *state = sb_state(server, &sb_threading_mixin);
     pthread_mutex_lock(&server->lock);
-    bool joins = is_joinable(server) && state->has_last;
+    bool joins = state->has_last;
     pthread_t previous = state->last;
     state->last = pthread_self();
-    state->has_last = true;
+    state->has_last = is_joinable(server) && !state->closed;
+    if (state->closed)
+        pthread_detach(pthread_self());
     if (--state->running == 0)
         pthread_cond_broadcast(&server->changed);
     pthread_mutex_unlock(&server->lock);
@@ -72,8 +75,9 @@ static void server_close(struct sb_server *server)
     pthread_mutex_lock(&server->lock);
     while (state->running > 0 && !server->requests)
         pthread_cond_wait(&server->changed, &server->lock);
-    bool joins = state->has_last && state->running == 0;
+    bool joins = state->has_last;
     state->has_last = false;
+    state->closed = true;
     pthread_mutex_unlock(&server->lock);
     if (joins)
         pthread_join(state->last, NULL);
