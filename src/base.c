@@ -145,7 +145,9 @@ static int base_process_request(struct sb_request *request)
 {
     struct sb_server *server = request->server;
     request->in_loop = sb_worker.in_loop;
+    sb_worker.request = request->in_loop ? request : NULL;
     int r = methods(server)->finish_request(request);
+    sb_worker.request = NULL;
     if (r < 0)
         methods(server)->handle_error(request, r);
     sb_request_end(request);

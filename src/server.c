@@ -492,8 +492,24 @@ const char *sb_server_handler_name(const struct sb_server *server)
 
 /* --- running and stopping ------------------------------------------------------------------------------------------ */
 
+/* A signal handler may run just before the loop's own thread blocks on its caller: then only the kernel can bound that.
+ * setsockopt(2) is async-signal-safe (signal-safety(7)). */
+static void bound_own_request(const struct sb_server *server)
+{
+    const struct sb_request *request = sb_worker.request;
+    int drain_ms = server->config.drain_timeout_ms;
+    if (!request || request->datagram || drain_ms < 0 || (server->traits & SB_YIELDS))
+        return;
+    struct timeval limit = { drain_ms / 1000, drain_ms ? drain_ms % 1000 * 1000 : 1 };
+    int saved = errno;
+    setsockopt(request->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    setsockopt(request->fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+    errno = saved;
+}
+
 void sb_server_stop(struct sb_server *server)
 {
+    bound_own_request(server);
     __atomic_store_n(&server->board->stopping, 1, __ATOMIC_RELEASE);
     sb_wakeup_set(&server->stop);
 }

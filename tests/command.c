@@ -359,6 +359,33 @@ Test(command, running_out_of_descriptors_is_said_once_and_recovers)
     cr_expect_eq(served_end(&served, SIGTERM), 0);
 }
 
+/* Some callers lose their connection while nobody can be started for them; then all is well again. */
+Test(command, a_worker_that_cannot_be_started_is_said_once_and_costs_no_more_than_its_caller)
+{
+    static const char *const strategies[] = { "thread", "fork", "pool:2", "prefork:2+thread" };
+    if (!getenv("FAULTS_CAN_BE_PRELOADED"))
+        cr_skip_test("a sanitizer wants to be loaded first");
+    for (int s = 0; s < 4; s++) {
+        setenv("LD_PRELOAD", getenv("PLUGIN_FAULTS"), 1);
+        setenv("FAULTS", "3", 1);
+        struct served served = served_start((const char *const[]){ "upper", "-s", strategies[s], "tcp://127.0.0.1:0",
+                                                                   NULL });
+        unsetenv("LD_PRELOAD");
+        int answered = 0;
+        for (int i = 0; i < 20; i++) {
+            char byte;
+            int fd = dial(served.address);
+            say(fd, "a", 1);
+            answered += recv(fd, &byte, 1, 0) == 1;
+            close(fd);
+        }
+        cr_expect_geq(answered, 12, "%s: %d of 20", strategies[s], answered);
+        served_says(&served, "cannot start a worker");
+        served_says(&served, "the shortage is over");
+        cr_expect_eq(served_end(&served, SIGTERM), 0);
+    }
+}
+
 /* --- supervision --------------------------------------------------------------------------------------------------- */
 
 Test(command, a_crashed_worker_is_named_and_replaced)

@@ -159,15 +159,15 @@ int served_end(struct served *served, int signo)
 
 void served_says(struct served *served, const char *text)
 {
-    char log[8192];
-    size_t length = 0;
-    do {
-        cr_assert(readable(served->err), "it never said '%s'", text);
-        ssize_t n = read(served->err, log + length, sizeof log - 1 - length);
-        cr_assert(n > 0, "it ended without saying '%s'", text);
-        length += n;
-        log[length] = '\0';
-    } while (!strstr(log, text));
+    const char *found;
+    while (!(found = strstr(served->log + served->seen, text))) {
+        cr_assert(readable(served->err), "it never said '%s', but: %s", text, served->log);
+        ssize_t n = read(served->err, served->log + served->length, sizeof served->log - 1 - served->length);
+        cr_assert(n > 0, "it ended without saying '%s', but: %s", text, served->log);
+        served->length += n;
+        served->log[served->length] = '\0';
+    }
+    served->seen = found - served->log + strlen(text);
 }
 
 /* --- talking ------------------------------------------------------------------------------------------------------- */

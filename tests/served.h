@@ -14,6 +14,8 @@ struct served {
     int out, err;               /* pipes of its standard output and standard error */
     char address[160];          /* as its ready line says */
     char folder[32];            /* a temporary one, for Unix sockets */
+    char log[16384];            /* what served_says() has read of its standard error */
+    size_t length, seen;
 };
 
 /* Starts `switchboard serve` with a NULL-terminated list of arguments; an argument "unix:SOCKET" or "unixgram:SOCKET"
@@ -29,7 +31,7 @@ int served_end(struct served *served, int signo);
 /* For a suite's .fini: ends what a failed test has left running. */
 void served_kill_all(void);
 
-/* Waits until its standard error has said a text; all it said so far is in log. */
+/* Waits until its standard error says a text, behind what an earlier call has found. */
 void served_says(struct served *served, const char *text);
 
 /* A connected socket with a receive timeout. A datagram socket of its own address. */

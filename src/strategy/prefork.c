@@ -77,24 +77,24 @@ static int run(struct sb_server *server, struct sb_child *child)
 
 /* --- in the parent ------------------------------------------------------------------------------------------------- */
 
-static int start_worker(struct sb_server *server, struct state *state, int n)
+static void start_worker(struct sb_server *server, struct state *state, int n)
 {
     struct worker *worker = &state->workers[n];
     struct sb_child *child = calloc(1, sizeof *child);
-    if (!child)
-        return -ENOMEM;
-    child->worker = n;
-    child->born_ns = sb_now_ns();
-    int r = sb_child_start(server, &state->children, child, run);
+    int r = -ENOMEM;
+    if (child) {
+        child->worker = n;
+        child->born_ns = sb_now_ns();
+        r = sb_child_start(server, &state->children, child, run);
+    }
     if (r < 0) {
         free(child);
         worker->start_ns = sb_deadline_ns(EARLY_DEATH_MS);
         sb_shortage_begins(server, "cannot start a worker process", r);
-        return r;
+        return;
     }
     sb_shortage_ends(server);
     worker->child = child;
-    return 0;
 }
 
 static void schedule(struct worker *worker, const struct sb_child *child)
@@ -216,7 +216,7 @@ static int prepare(struct sb_server *server, struct state *state)
         r = sb_wakeup_init(&server->notice, 0);
     if (r == 0 && server->config.accept == SB_ACCEPT_PASS)
         r = sb_channel_open(server);
-    return r < 0 ? r : start_worker(server, state, 0);
+    return r;
 }
 
 static int serve_forever(struct sb_server *server)
