@@ -18,7 +18,7 @@ struct sb_gate {
     int lock_fd;                /* flock: an open file description of its own; -1: none */
     bool reserved;              /* holds one of the server's places */
     unsigned sources;           /* listeners, or the channel, that it watches */
-    bool hot;                   /* the only source had a request last time: try it before waiting */
+    bool hot;                   /* the only source had a request, which was handled here, so that another may wait by now */
     struct epoll_event events[16];
     int n_events, next_event;
 };

@@ -71,15 +71,15 @@ struct sb_server {
     atomic_int waiting_for_room;
     struct sb_slot *process_slot;   /* of a forked worker: the one its parent claimed for it */
     atomic_int accepts_left;        /* prefork's worker, if `retire` is made: until it retires */
+    atomic_int references;          /* the owner, each request, each thread: the last one frees */
     atomic_bool shortage;           /* of descriptors, memory, threads or processes: said once */
     _Atomic int64_t drain_deadline_ns;  /* of requests in a loop that must end; 0: not yet set */
 
-    pthread_mutex_t lock;           /* guards requests, serving, references, and the strategies' states */
+    pthread_mutex_t lock;           /* guards requests, serving, and the states of the strategies */
     pthread_cond_t changed;         /* broadcast when requests gets empty and when serving ends */
     struct sb_request *requests;    /* every request alive in this process */
     bool serving, closed;
     unsigned servings;              /* how many have ended */
-    int references;                 /* the owner, and each request */
 
     struct sb_scoreboard *board;
     size_t board_size;

@@ -38,6 +38,19 @@ void sb_server_log(const struct sb_server *server, enum sb_log_level level, cons
 
 /* --- the books of requests ----------------------------------------------------------------------------------------- */
 
+static void server_free(struct sb_server *server);
+
+void sb_server_ref(struct sb_server *server)
+{
+    atomic_fetch_add(&server->references, 1);
+}
+
+void sb_server_unref(struct sb_server *server)
+{
+    if (atomic_fetch_sub(&server->references, 1) == 1)
+        server_free(server);
+}
+
 struct sb_request *sb_request_new(struct sb_listener *listener, int fd, size_t packet_size)
 {
     struct sb_server *server = listener->server;
@@ -53,8 +66,8 @@ struct sb_request *sb_request_new(struct sb_listener *listener, int fd, size_t p
     request->fd = fd;
     request->datagram = packet_size > 0;
     request->timeout_ms = server->config.idle_timeout_ms;
+    sb_server_ref(server);
     pthread_mutex_lock(&server->lock);
-    server->references++;
     request->next = server->requests;
     request->link = &server->requests;
     if (request->next)
@@ -62,24 +75,6 @@ struct sb_request *sb_request_new(struct sb_listener *listener, int fd, size_t p
     server->requests = request;
     pthread_mutex_unlock(&server->lock);
     return request;
-}
-
-static void server_free(struct sb_server *server);
-
-void sb_server_ref(struct sb_server *server)
-{
-    pthread_mutex_lock(&server->lock);
-    server->references++;
-    pthread_mutex_unlock(&server->lock);
-}
-
-void sb_server_unref(struct sb_server *server)
-{
-    pthread_mutex_lock(&server->lock);
-    bool last = --server->references == 0;
-    pthread_mutex_unlock(&server->lock);
-    if (last)
-        server_free(server);
 }
 
 void sb_request_discard(struct sb_request *request)
@@ -91,15 +86,13 @@ void sb_request_discard(struct sb_request *request)
         request->next->link = request->link;
     if (!server->requests)
         pthread_cond_broadcast(&server->changed);
-    bool last = --server->references == 0;
     pthread_mutex_unlock(&server->lock);
     free(request->client_name);
     free(request->instance);
     free(request->input);
     free(request->reply);
     free(request);
-    if (last)
-        server_free(server);
+    sb_server_unref(server);
 }
 
 void sb_request_free(struct sb_request *request)
@@ -209,7 +202,7 @@ int sb_server_adopt(struct sb_server *server, struct sb_request *own)
         own->next = NULL;
         own->link = &server->requests;
     }
-    server->references = 1 + (own != NULL);
+    atomic_store(&server->references, 1 + (own != NULL));
     atomic_store(&server->inflight, own != NULL);
     atomic_store(&server->waiting_for_room, 0);
     if (own)
@@ -378,7 +371,8 @@ static struct sb_server *server_new(const struct sb_config *config)
     server->owner = server->process = getpid();
     server->stop.fd = server->cut.fd = server->room.fd = server->retire.fd = server->notice.fd = -1;
     server->channel[0] = server->channel[1] = server->lock_fd = server->children_fd = server->board_fd = -1;
-    server->loops = server->slots = server->references = 1;
+    server->loops = server->slots = 1;
+    atomic_store(&server->references, 1);
     server->limit = server->config.max_connections;
     init_lock(server);
     return server;
