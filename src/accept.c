@@ -289,7 +289,8 @@ static int wait_for_room(struct sb_gate *gate, int timeout_ms)
         sb_wakeup_clear(&server->room);
     if (fds[1].revents || fds[2].revents)
         return -ECANCELED;
-    server->children_ended |= fds[3].revents != 0;
+    if (fds[3].revents)
+        server->children_ended = true;
     return r == 0 || fds[3].revents ? 0 : 1;
 }
 
@@ -368,7 +369,8 @@ static int take_next(struct sb_gate *gate, int64_t deadline_ns, struct sb_reques
             return r;
     }
     uint32_t source = gate->events[gate->next_event++].data.u32;
-    gate->server->children_ended |= source == CHILDREN;
+    if (source == CHILDREN)
+        gate->server->children_ended = true;
     return source == CHILDREN || source == NOTICE ? 0 : take(gate, source, ret_request);
 }
 

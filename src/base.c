@@ -65,9 +65,8 @@ static int handle_one(struct sb_gate *gate)
     struct sb_request *request;
     int64_t deadline_ns = sb_deadline_ns(server->config.timeout_ms);
     int r;
-    do
-        r = sb_gate_next(gate, sb_remaining_ms(deadline_ns), &request);
-    while (r == 0 && sb_remaining_ms(deadline_ns) != 0);
+    while ((r = sb_gate_next(gate, sb_remaining_ms(deadline_ns), &request)) == 0 && sb_remaining_ms(deadline_ns) != 0)
+        methods(server)->service_actions(server);
     if (r == 1)
         dispatch(gate, request);
     else if (r == 0)

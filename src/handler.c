@@ -120,8 +120,26 @@ static int apply_option(struct sb_server *server, const char *text)
     return set_option(server, found, find_option(found->handler, key, equals - key), equals + 1);
 }
 
+static size_t option_size(enum sb_option_type type)
+{
+    return type == SB_OPTION_LONG ? sizeof(long) : type == SB_OPTION_BOOL ? sizeof(bool) : sizeof(char *);
+}
+
+static int check_block(struct sb_server *server, const struct sb_handler *handler, const struct sb_option *option)
+{
+    size_t size = option_size(option->type);
+    if (handler->options_size >= size && option->offset <= handler->options_size - size)
+        return 0;
+    sb_server_log(server, SB_LOG_ERROR, "handler %s: its option %s lies outside its options block: options_size must be "
+                  "the block's sizeof", handler->name, option->name);
+    return -EINVAL;
+}
+
 static int set_defaults(struct sb_server *server, struct handler_state *state)
 {
+    for (const struct sb_option *option = state->handler->options; option && option->name; option++)
+        if (check_block(server, state->handler, option) < 0)
+            return -EINVAL;
     if (state->handler->options_size != 0 && !(state->options = calloc(1, state->handler->options_size)))
         return -ENOMEM;
     for (const struct sb_option *option = state->handler->options; option && option->name; option++) {
@@ -304,8 +322,7 @@ static int run(struct sb_request *request)
 
 int sb_handlers_run(struct sb_request *request)
 {
-    static _Thread_local struct sb_slot nobody;
-    request->slot = sb_worker.slot ? sb_worker.slot : &nobody;
+    request->slot = sb_slot_current();
     sb_slot_begin_request(request->slot, &request->client);
     sb_worker.handling = true;
     int r = run(request);

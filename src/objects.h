@@ -22,6 +22,8 @@ struct sb_listener {
     int fd;                         /* -1 once closed */
     int *fds;                       /* reuseport: one for each loop of the server, fds[0] == fd; else NULL */
     char *unlink_path;              /* a Unix socket's file that this process made, or NULL */
+    dev_t device;                   /* and which file that is, for another server may have put its own in the place */
+    ino_t inode;
 };
 
 struct handler_state {
@@ -100,6 +102,7 @@ struct sb_request {
     char *client_name;
     char *instance;
     FILE *rfile, *wfile;
+    char *rbuffer, *wbuffer;                /* of these, where a handler chose the size */
     char *input;                            /* stream: sb_readline's buffer; datagram: the packet */
     size_t input_begin, input_end;
     char *reply;                            /* datagram: what finish sends */

@@ -49,12 +49,20 @@ static bool is_nonblocking(const struct sb_request *request)
     return request->datagram || (request->server->traits & SB_YIELDS);
 }
 
+/* When the operation that has just entered its state on the scoreboard is over: that has read the clock already. */
+static int64_t operation_deadline_ns(const struct sb_request *request)
+{
+    if (request->timeout_ms < 0)
+        return NEVER;
+    return request->slot->since_ns + request->timeout_ms * INT64_C(1000000);
+}
+
 /* What a call on the socket means that did not succeed: 0 try again, or the error to return.
  * A blocking socket has waited in the kernel already, within SO_RCVTIMEO or SO_SNDTIMEO. */
 static int after_failure(struct sb_request *request, short events, int64_t deadline_ns, int error)
 {
     if (error == EINTR)
-        return 0;
+        return deadline_ns != NEVER && sb_now_ns() >= deadline_ns ? -ETIMEDOUT : 0;
     if (error != EAGAIN)
         return -error;
     if (!is_nonblocking(request))
@@ -108,8 +116,8 @@ static ssize_t receive(struct sb_request *request, void *buffer, size_t size)
 {
     if (request->fd < 0)
         return -EBADF;
-    int64_t deadline_ns = is_nonblocking(request) ? sb_deadline_ns(request->timeout_ms) : NEVER;
     sb_slot_enter(request->slot, SB_READING);
+    int64_t deadline_ns = operation_deadline_ns(request);
     ssize_t n;
     for (;;) {
         int r = is_ending(request) ? wait_within_drain(request, POLLIN) : 0;
@@ -217,15 +225,13 @@ static ssize_t send_some(struct sb_request *request, const void *buffer, size_t 
     }
 }
 
-/* At least `least` of the bytes, on a stream. The clock that the scoreboard has read anyway starts the timeout. */
+/* At least `least` of the bytes, on a stream. */
 static ssize_t send_least(struct sb_request *request, const char *buffer, size_t size, size_t least)
 {
     if (request->fd < 0)
         return -EBADF;
     sb_slot_enter(request->slot, SB_WRITING);
-    int64_t deadline_ns = NEVER;
-    if (request->timeout_ms >= 0)
-        deadline_ns = request->slot->since_ns + request->timeout_ms * INT64_C(1000000);
+    int64_t deadline_ns = operation_deadline_ns(request);
     size_t sent = 0;
     ssize_t n = 0;
     while (sent < least && (n = send_some(request, buffer + sent, size - sent, deadline_ns)) >= 0) {
@@ -287,8 +293,9 @@ static ssize_t write_cookie(void *cookie, const char *buffer, size_t size)
     return r < 0 ? 0 : (ssize_t)size;
 }
 
-/* The leftmost handler that sets it decides, as it does for every attribute. */
-static FILE *open_stream(struct sb_request *request, const char *mode, size_t attribute_offset)
+/* The leftmost handler that sets a size decides, as it does for every attribute. glibc heeds a size only together with a
+ * buffer (setvbuf(3)). */
+static FILE *open_stream(struct sb_request *request, const char *mode, size_t attribute_offset, char **buffer)
 {
     FILE *stream = fopencookie(request, mode, (cookie_io_functions_t){ .read = read_cookie, .write = write_cookie });
     int size = 0;
@@ -297,22 +304,22 @@ static FILE *open_stream(struct sb_request *request, const char *mode, size_t at
     bool unbuffered = mode[0] == 'w' ? size == 0 : size == 1;
     if (stream && unbuffered)
         setvbuf(stream, NULL, _IONBF, 0);
-    else if (stream && size > 0)
-        setvbuf(stream, NULL, _IOFBF, size);
+    else if (stream && size > 0 && (*buffer = malloc(size)))
+        setvbuf(stream, *buffer, _IOFBF, size);
     return stream;
 }
 
 FILE *sb_rfile(struct sb_request *request)
 {
     if (!request->rfile)
-        request->rfile = open_stream(request, "r", offsetof(struct sb_handler, rbufsize));
+        request->rfile = open_stream(request, "r", offsetof(struct sb_handler, rbufsize), &request->rbuffer);
     return request->rfile;
 }
 
 FILE *sb_wfile(struct sb_request *request)
 {
     if (!request->wfile)
-        request->wfile = open_stream(request, "w", offsetof(struct sb_handler, wbufsize));
+        request->wfile = open_stream(request, "w", offsetof(struct sb_handler, wbufsize), &request->wbuffer);
     return request->wfile;
 }
 
@@ -324,6 +331,9 @@ static int close_streams(struct sb_request *request)
     if (request->wfile && fclose(request->wfile) != 0)
         r = errno ? -errno : -EIO;
     request->rfile = request->wfile = NULL;
+    free(request->rbuffer);
+    free(request->wbuffer);
+    request->rbuffer = request->wbuffer = NULL;
     return r;
 }
 

@@ -23,6 +23,11 @@ static _Thread_local struct sb_slot unread_slot;
 #define PUT(field, value) __atomic_store_n(&(field), (value), __ATOMIC_RELAXED)
 #define GET(field) __atomic_load_n(&(field), __ATOMIC_RELAXED)
 
+struct sb_slot *sb_slot_current(void)
+{
+    return sb_worker.slot ? sb_worker.slot : &unread_slot;
+}
+
 static uint64_t coarse_now_ns(void)
 {
     struct timespec now;

@@ -5,6 +5,7 @@
 #include <time.h>
 #include <sys/eventfd.h>
 #include <sys/param.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "accept.h"
@@ -65,6 +66,7 @@ struct sb_request *sb_request_new(struct sb_listener *listener, int fd, size_t p
     request->server = server;
     request->fd = fd;
     request->datagram = packet_size > 0;
+    request->slot = sb_slot_current();
     request->timeout_ms = server->config.idle_timeout_ms;
     sb_server_ref(server);
     pthread_mutex_lock(&server->lock);
@@ -250,7 +252,10 @@ void sb_listener_close(struct sb_listener *listener)
 
 void sb_listener_unlink(struct sb_listener *listener)
 {
-    if (listener->unlink_path && listener->server->owner == listener->server->process)
+    struct stat status;
+    if (listener->unlink_path && listener->server->owner == listener->server->process &&
+        lstat(listener->unlink_path, &status) == 0 && status.st_dev == listener->device &&
+        status.st_ino == listener->inode)
         unlink(listener->unlink_path);
     free(listener->unlink_path);
     listener->unlink_path = NULL;
@@ -353,11 +358,11 @@ static int check_config(const struct sb_server *server)
 {
     const struct sb_config *config = &server->config;
     if (config->max_packet_size >= 1 && config->max_packet_size <= 65535 && config->max_connections >= 1 &&
-        config->max_connections <= 1000000 && config->queue_size >= 1 && config->max_children >= 1 &&
+        config->max_connections <= 1000000 && config->queue_size >= 1 && config->queue_size <= 1000000 && config->max_children >= 1 &&
         config->max_requests >= 0 && config->request_queue_size >= 0)
         return 0;
     sb_server_log(server, SB_LOG_ERROR, "a limit of the configuration is out of range: max_packet_size 1 to 65535, "
-                  "max_connections 1 to 1000000, queue_size and max_children at least 1, others not negative");
+                  "max_connections and queue_size 1 to 1000000, max_children at least 1, others not negative");
     return -EINVAL;
 }
 
@@ -492,7 +497,7 @@ static void bound_own_request(const struct sb_server *server)
 {
     const struct sb_request *request = sb_worker.request;
     int drain_ms = server->config.drain_timeout_ms;
-    if (!request || request->datagram || drain_ms < 0 || (server->traits & SB_YIELDS))
+    if (!request || request->server != server || request->datagram || drain_ms < 0 || (server->traits & SB_YIELDS))
         return;
     struct timeval limit = { drain_ms / 1000, drain_ms ? drain_ms % 1000 * 1000 : 1 };
     int saved = errno;

@@ -17,6 +17,9 @@ extern _Thread_local struct sb_worker sb_worker;
 int sb_board_init(struct sb_server *server);
 void sb_board_finish(struct sb_server *server);
 
+/* The current thread's slot; one that nobody reads where it has none. */
+struct sb_slot *sb_slot_current(void);
+
 /* A slot for a worker that starts; never NULL: with none free, one that nobody reads. */
 struct sb_slot *sb_slot_claim(struct sb_server *server, unsigned worker);
 void sb_slot_release(struct sb_server *server, struct sb_slot *slot, enum sb_state last);

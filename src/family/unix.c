@@ -40,6 +40,11 @@ int sb_unix_bind(struct sb_listener *listener)
         r = sb_tcp_bind(listener);
     if (r < 0 || listener->address.un.sun_path[0] == '\0')
         return r;
+    struct stat status;
+    if (lstat(listener->address.un.sun_path, &status) < 0)
+        return -errno;
+    listener->device = status.st_dev;
+    listener->inode = status.st_ino;
     listener->unlink_path = strdup(listener->address.un.sun_path);
     return listener->unlink_path ? 0 : -ENOMEM;
 }

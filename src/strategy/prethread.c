@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/param.h>
 
 #include "../accept.h"
 #include "../thread.h"
@@ -81,6 +82,9 @@ static int join_loops(struct loop *loops, int count)
 static int serve_forever(struct sb_server *server)
 {
     struct state *state = sb_state(server, &sb_prethread_mixin);
+    /* A loop holds a place while it waits, and under reuseport nobody else can take its callers. */
+    if (server->config.accept == SB_ACCEPT_REUSEPORT)
+        server->limit = MAX(server->limit, state->threads);
     bool passes = server->config.accept == SB_ACCEPT_PASS && server->channel[0] < 0;
     struct loop *loops = calloc(state->threads, sizeof *loops);
     int r = loops ? 0 : -ENOMEM;
