@@ -183,19 +183,37 @@ static void base_server_close(struct sb_server *server)
         sb_listener_close(server->listeners[i]);
 }
 
+static int64_t drain_deadline_ns(struct sb_server *server)
+{
+    if (server->drain_deadline_ns == 0)
+        server->drain_deadline_ns = sb_deadline_ns(server->config.drain_timeout_ms);
+    return server->drain_deadline_ns;
+}
+
+/* A thread is cut off by whoever waits for it; the loop, when it handles a request itself, has to see the stop too. */
 static int base_wait(struct sb_request *request, int fd, short events, int64_t deadline_ns)
 {
-    struct pollfd fds[] = { { .fd = fd, .events = events }, { .fd = request->server->cut.fd, .events = POLLIN } };
+    struct sb_server *server = request->server;
+    struct pollfd fds[] = { { .fd = fd, .events = events },
+                            { .fd = server->cut.fd, .events = POLLIN },
+                            { .fd = request->in_loop ? server->stop.fd : -1, .events = POLLIN } };
+    int late = -ETIMEDOUT;
     for (;;) {
-        int r = poll(fds, 2, sb_remaining_ms(deadline_ns));
+        int r = poll(fds, 3, sb_remaining_ms(deadline_ns));
         if (r < 0 && errno != EINTR)
             return -errno;
         if (r == 0)
-            return -ETIMEDOUT;
+            return late;
         if (r > 0 && fds[0].revents)
             return fds[0].revents;
-        if (r > 0)
+        if (r > 0 && fds[1].revents)
             return -ECANCELED;
+        if (r > 0 && drain_deadline_ns(server) < deadline_ns) {
+            deadline_ns = drain_deadline_ns(server);
+            late = -ECANCELED;
+        }
+        if (r > 0)
+            fds[2].fd = -1;
     }
 }
 

@@ -71,18 +71,8 @@ static int after_failure(struct sb_request *request, short events, int64_t deadl
     return r < 0 ? r : 0;
 }
 
-/* A loop that was asked to end and still handles a request itself gives it until the drain deadline: nobody else is
- * there to cut it off. */
-static int wait_within_drain(struct sb_request *request, short events)
-{
-    struct sb_server *server = request->server;
-    if (server->drain_deadline_ns == 0)
-        server->drain_deadline_ns = sb_deadline_ns(server->config.drain_timeout_ms);
-    int64_t own_ns = sb_deadline_ns(request->timeout_ms), drain_ns = server->drain_deadline_ns;
-    int r = wait_until(request, request->fd, events, own_ns < drain_ns ? own_ns : drain_ns);
-    return r == -ETIMEDOUT && drain_ns < own_ns ? -ECANCELED : r < 0 ? r : 0;
-}
-
+/* A loop that was asked to end still handles this request itself: nobody else is there to cut it off, so it must not
+ * block in the kernel, but wait, which ends with the drain. */
 static bool is_ending(const struct sb_request *request)
 {
     return request->in_loop && sb_server_stopping(request->server);
@@ -120,10 +110,10 @@ static ssize_t receive(struct sb_request *request, void *buffer, size_t size)
     int64_t deadline_ns = operation_deadline_ns(request);
     ssize_t n;
     for (;;) {
-        int r = is_ending(request) ? wait_within_drain(request, POLLIN) : 0;
-        if (r == 0 && (n = recv(request->fd, buffer, size, 0)) >= 0)
+        int r = is_ending(request) ? wait_until(request, request->fd, POLLIN, deadline_ns) : 0;
+        if (r >= 0 && (n = recv(request->fd, buffer, size, 0)) >= 0)
             break;
-        if (r == 0)
+        if (r >= 0)
             r = after_failure(request, POLLIN, deadline_ns, errno);
         if (r < 0) {
             n = r;
@@ -213,7 +203,7 @@ static ssize_t send_some(struct sb_request *request, const void *buffer, size_t 
 {
     for (;;) {
         bool ending = is_ending(request);
-        int r = ending ? wait_within_drain(request, POLLOUT) : 0;
+        int r = ending ? wait_until(request, request->fd, POLLOUT, deadline_ns) : 0;
         if (r < 0)
             return r;
         ssize_t n = send(request->fd, buffer, size, MSG_NOSIGNAL | (ending ? MSG_DONTWAIT : 0));

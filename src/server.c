@@ -358,7 +358,8 @@ static int check_config(const struct sb_server *server)
 {
     const struct sb_config *config = &server->config;
     if (config->max_packet_size >= 1 && config->max_packet_size <= 65535 && config->max_connections >= 1 &&
-        config->max_connections <= 1000000 && config->queue_size >= 1 && config->queue_size <= 1000000 && config->max_children >= 1 &&
+        config->max_connections <= 1000000 && config->queue_size >= 1 && config->queue_size <= 1000000 &&
+        config->max_children >= 1 &&
         config->max_requests >= 0 && config->request_queue_size >= 0)
         return 0;
     sb_server_log(server, SB_LOG_ERROR, "a limit of the configuration is out of range: max_packet_size 1 to 65535, "
@@ -550,6 +551,11 @@ int sb_server_serve_forever(struct sb_server *server)
 
 int sb_server_handle_request(struct sb_server *server)
 {
+    if (server->config.accept == SB_ACCEPT_REUSEPORT) {
+        sb_server_log(server, SB_LOG_ERROR, "accept discipline reuseport has a listener for each worker, and one request "
+                      "alone would wait at the wrong one; choose shared");
+        return -EINVAL;
+    }
     int r = begin_serving(server);
     if (r < 0)
         return r;

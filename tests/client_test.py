@@ -196,6 +196,16 @@ class ClientTest(unittest.TestCase):
             yield server
         self.assertEqual(server.errors, [])
 
+    @contextlib.contextmanager
+    def handler(self, name, address):
+        """The address of a server of our own with one of the handlers in the box."""
+        with subprocess.Popen([switchboard, "serve", "--quiet", name, address], stdout=subprocess.PIPE) as server:
+            try:
+                yield server.stdout.readline().decode().split()[1]
+            finally:
+                server.terminate()
+        self.assertEqual(server.returncode, 0)
+
     def path(self):
         return os.path.join(self.directory, "socket")
 
@@ -337,6 +347,20 @@ class InAPipe(ClientTest):
                                     capture_output=True, timeout=DEADLINE_S)
         self.assertEqual((result.stdout, result.returncode), (b"", 0))
 
+    def test_a_newline_ends_each_message_where_the_server_reads_lines(self):
+        with self.handler("bytes", "tcp://127.0.0.1:0") as address:
+            for option in ("-n", "--newline"):
+                self.check(self.run_client("3\n10\n1", option, address), "...\n..........\n.\n")
+
+    def test_without_a_newline_a_server_that_reads_lines_waits_for_it(self):
+        with self.handler("bytes", "tcp://127.0.0.1:0") as address:
+            self.check(self.run_client("3\n10\n", "--timeout=0.1", address), "", 1, "switchboard client: %s was silent "
+                       "for 0.1 s: line 1 got no reply; --timeout=SECONDS waits longer\n" % address)
+
+    def test_an_empty_line_is_sent_as_its_newline(self):
+        with self.server(upper) as server:
+            self.check(self.run_client("\na\n", "-n", server.address), "\nA\n")
+
     def test_misuse_is_status_2(self):
         for arguments in (["--timeout=soon"], ["--timeout=0"], ["--timeout=nan"], ["--nonsense"], ["a:1", "b:2"],
                           ["tcp://127.0.0.1:70000"], ["tcp://127.0.0.1"], ["unix:" + "x" * 200],
@@ -368,6 +392,12 @@ class OverOtherFamilies(ClientTest):
         with self.server(upper_datagram, kind=socket.SOCK_DGRAM) as server:
             self.check(self.run_client("a" * 70_000, server.address), "", 1, "switchboard client: line 1 has 70000 "
                        "bytes, too many for one datagram to %s\n" % server.address)
+
+    def test_a_newline_goes_into_the_datagram(self):
+        with self.handler("bytes", "udp://127.0.0.1:0") as address:
+            self.check(self.run_client("3\n1\n", "-n", address), "...\n.\n")
+        with self.server(lambda data: repr(data).encode(), kind=socket.SOCK_DGRAM) as server:
+            self.check(self.run_client("a\n\nb", "-n", server.address), "b'a\\n'\nb'\\n'\nb'b\\n'\n")
 
     def test_a_lost_datagram_runs_into_the_timeout(self):
         with self.server(no_datagram, kind=socket.SOCK_DGRAM) as server:
@@ -446,6 +476,12 @@ class OnATerminal(ClientTest):
             terminal.expect("HELLO\n" + PROMPT)
             terminal.type("\x10 again\r")
             terminal.expect("HELLO AGAIN\n" + PROMPT)
+
+    def test_a_newline_is_sent_behind_what_was_typed(self):
+        with self.handler("bytes", "unix:" + self.path()) as address, Terminal("-n", address) as terminal:
+            terminal.expect(PROMPT)
+            terminal.type("  7  \r")
+            terminal.expect(".......\n" + PROMPT)
 
     def test_a_peer_that_closes_at_the_prompt_is_told_at_once(self):
         leave = threading.Event()

@@ -285,6 +285,16 @@ PROMISE(gives_up_a_silent_caller_after_the_idle_timeout, streams)
     expect_clean_end(&served);
 }
 
+PROMISE(a_sleeper_does_not_outlast_the_drain_deadline, streams)
+{
+    struct served served = start(setting, "sleep", "--drain-timeout=0.1");
+    int fd = dial(served.address);
+    say(fd, "1\n60000\n", 8);
+    hear(fd, "slept 1 ms\n", 11);
+    cr_expect_eq(served_end(&served, SIGTERM), 0);
+    close(fd);
+}
+
 /* --- bounds and books ---------------------------------------------------------------------------------------------- */
 
 PROMISE(a_caller_above_the_limit_waits_and_is_served, concurrent_streams)

@@ -97,7 +97,8 @@ class Readme:
 
     def first_spans(self, header):
         """The code in the first column of the tables whose first header that is."""
-        return [re.fullmatch('`([^`]+)`', row[0])[1] for names, rows in self.tables if names[0] == header for row in rows]
+        return [re.fullmatch('`([^`]+)`', row[0])[1]
+                for names, rows in self.tables if names[0] == header for row in rows]
 
 
 # Running things.

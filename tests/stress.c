@@ -284,14 +284,16 @@ static int exchange(struct stage *stage, int fd, const char *word, const char *a
     return 0;
 }
 
+/* Forked handlers have inherited fd, so closing alone would not be heard. */
 static void hang_up(int fd)
 {
     struct linger reset = { .l_onoff = 1 };
+    shutdown(fd, SHUT_RDWR);
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
     close(fd);
 }
 
-/* One visit, of a kind that its number chooses: a word, two words, or a reset that leaves the answer unread. */
+/* One visit, of a kind that its number chooses: a word, two words, or one whose answer it does not wait for. */
 static int visit(struct stage *stage, const struct sb_address *address, int number)
 {
     int fd = dial(address);
@@ -399,7 +401,7 @@ static void hold(struct stage *stage, int *fds, int count)
 static void release(int *fds, int count)
 {
     for (int i = 0; i < count; i++)
-        close(fds[i]);
+        hang_up(fds[i]);
 }
 
 static void cuts_off_at_the_drain_deadline(const struct design *design)

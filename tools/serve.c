@@ -16,6 +16,7 @@
 
 #define DEFAULT_ADDRESS "tcp://127.0.0.1:8081"
 #define DEFAULT_IDLE_TIMEOUT_MS 300000
+#define UNSET (-2)
 #define ITEMS_MAX 64
 
 struct arguments {
@@ -49,7 +50,7 @@ static const struct argp_option option_table[] = {
     { "max-requests", MAX_REQUESTS, "N", 0, "of prefork: replace a worker after N requests (default: never)", 3 },
     { "max-packet-size", MAX_PACKET, "BYTES", 0, "the longest datagram (default 65535)", 3 },
     { "idle-timeout", IDLE_TIMEOUT, "SECONDS", 0, "give up a caller that is silent this long, 0: never (default 300)", 3 },
-    { "drain-timeout", DRAIN_TIMEOUT, "SECONDS", 0, "how long running requests may go on after a stop (default 5)", 3 },
+    { "drain-timeout", DRAIN_TIMEOUT, "SECONDS", 0, "how long running requests may go on after a stop (default 5; with --once no limit)", 3 },
     { "reuse-port", REUSE_PORT, NULL, 0, "let other servers share the port (SO_REUSEPORT)", 4 },
     { "nodelay", NODELAY, NULL, 0, "send small pieces at once (TCP_NODELAY)", 4 },
     { "user", USER, "NAME", 0, "become this user once the addresses are bound", 4 },
@@ -261,9 +262,11 @@ static int become(const struct identity *identity)
 
 static struct sb_server *server;
 
+static volatile sig_atomic_t stopped;
+
 static void on_signal(int signo)
 {
-    (void)signo;
+    stopped = signo;
     sb_server_stop(server);
 }
 
@@ -308,9 +311,10 @@ static int create(struct arguments *arguments, const struct sb_handler *const *h
 static int serve_once(const struct arguments *arguments)
 {
     int r = sb_server_handle_request(server);
-    if (r == 0 && arguments->config.timeout_ms >= 0)
-        fprintf(stderr, "switchboard: no request came within %g s\n", arguments->config.timeout_ms / 1000.0);
-    return r == 1 ? 0 : -ETIMEDOUT;
+    if (r != 0 || stopped)
+        return r < 0 ? r : 0;
+    fprintf(stderr, "switchboard: no request came within %g s\n", arguments->config.timeout_ms / 1000.0);
+    return -ETIMEDOUT;
 }
 
 static int run(struct arguments *arguments, const struct identity *identity)
@@ -339,9 +343,13 @@ int serve_main(int argc, char **argv)
     struct identity identity;
     arguments.config.strategy = "thread";
     arguments.config.idle_timeout_ms = DEFAULT_IDLE_TIMEOUT_MS;
+    arguments.config.drain_timeout_ms = UNSET;
     argp_err_exit_status = 2;
     argp_parse(&argp, argc, argv, 0, NULL, &arguments);
 
+    /* The one request of --once is what close waits for. */
+    if (arguments.config.drain_timeout_ms == UNSET)
+        arguments.config.drain_timeout_ms = arguments.once ? -1 : defaults.drain_timeout_ms;
     char *names = strdup(arguments.handler);
     int r = names ? load_handlers(names, handlers) : -ENOMEM;
     if (r == 0)

@@ -75,7 +75,8 @@ struct sb_config {
  *
  * type: a list; its family is what an address without a scheme means, and must match one with a scheme; NULL: plain,
  * the address's scheme decides. handlers: SB_HANDLERS(&upper). config: NULL is SB_CONFIG_DEFAULTS.
- * The list of the type, and the tables behind both lists, must outlive the server; the list of handlers is copied. *ret_server is the caller's: sb_server_destroy(). */
+ * The list of the type, and the tables behind both lists, must outlive the server; the list of handlers is
+ * copied. *ret_server is the caller's: sb_server_destroy(). */
 int sb_server_create(const struct sb_class *const *type, const char *address, const struct sb_handler *const *handlers,
                      const struct sb_config *config, struct sb_server **ret_server);
 
@@ -87,7 +88,7 @@ int sb_server_listen(struct sb_server *server, const char *address);
 int sb_server_serve_forever(struct sb_server *server);
 
 /* One request through the strategy's process_request, within config.timeout_ms: 1, 0 after handle_timeout or a stop,
- * or -errno. */
+ * or -errno; -EINVAL under reuseport, where each worker has a listener of its own. */
 int sb_server_handle_request(struct sb_server *server);
 
 /* Asks the loop to end; does not wait. From any thread, from a handler, from a signal handler; before serve_forever

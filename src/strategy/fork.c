@@ -56,12 +56,22 @@ static int process_request(struct sb_request *request)
     return r;
 }
 
+/* Status 1 is a handler that failed, which the child itself has reported. */
+static void report(struct sb_server *server, const struct sb_child *child)
+{
+    int status = child->status;
+    const char *name = server->handler_name, *caller = sb_client_name(child->request);
+    if (WIFSIGNALED(status))
+        sb_server_log(server, SB_LOG_ERROR, "handler %s was killed by signal %d (%s) in child %d while serving %s", name,
+                      WTERMSIG(status), strsignal(WTERMSIG(status)), (int)child->pid, caller);
+    else if (WEXITSTATUS(status) > 1)
+        sb_server_log(server, SB_LOG_ERROR, "handler %s exited with status %d in child %d while serving %s", name,
+                      WEXITSTATUS(status), (int)child->pid, caller);
+}
+
 static void collect(struct sb_server *server, struct sb_child *child)
 {
-    if (WIFSIGNALED(child->status))
-        sb_server_log(server, SB_LOG_ERROR, "handler %s was killed by signal %d (%s) in child %d while serving %s",
-                      server->handler_name, WTERMSIG(child->status), strsignal(WTERMSIG(child->status)),
-                      (int)child->pid, sb_client_name(child->request));
+    report(server, child);
     sb_slot_release(server, child->slot, SB_DEAD);
     sb_request_free(child->request);
     free(child);
