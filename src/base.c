@@ -79,10 +79,8 @@ static int work(struct sb_server *server, int (*body)(struct sb_gate *gate))
 {
     struct sb_gate gate;
     int r = sb_gate_open(&gate, server, SB_GATE_WORKER);
-    if (r < 0) {
-        sb_server_log(server, SB_LOG_ERROR, "cannot start the accept loop: %s", strerror(-r));
+    if (r < 0)
         return r;
-    }
     struct sb_slot *slot = sb_worker.slot ? NULL : sb_slot_claim(server, sb_worker.index);
     if (slot)
         sb_slot_occupy(server, slot, gettid());
@@ -204,10 +202,10 @@ static int base_wait(struct sb_request *request, int fd, short events, int64_t d
             return -errno;
         if (r == 0)
             return late;
-        if (r > 0 && fds[0].revents)
-            return fds[0].revents;
         if (r > 0 && fds[1].revents)
             return -ECANCELED;
+        if (r > 0 && fds[0].revents)
+            return fds[0].revents;
         if (r > 0 && drain_deadline_ns(server) < deadline_ns) {
             deadline_ns = drain_deadline_ns(server);
             late = -ECANCELED;

@@ -10,8 +10,6 @@
 
 #include "worker.h"
 
-#define KILL_GRACE_MS 1000
-
 int sb_children_open(struct sb_server *server)
 {
     if (server->children_fd < 0)
@@ -35,15 +33,14 @@ void sb_child_note_signals(struct sb_server *server)
 static void follow_parent(const struct sb_server *server)
 {
     if (server->serves_in_main)
-        prctl(PR_SET_PDEATHSIG, SIGTERM);
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
 }
 
 static void reset_signals(const struct sb_server *server, const sigset_t *mask)
 {
     for (int signo = 1; signo < NSIG; signo++)
-        if (signo != SIGINT && sigismember(&server->handled, signo) == 1)
-            signal(signo, SIG_DFL);
-    signal(SIGINT, SIG_IGN);
+        if (sigismember(&server->handled, signo) == 1)
+            signal(signo, signo == SIGINT || signo == SIGTERM ? SIG_IGN : SIG_DFL);
     sigprocmask(SIG_SETMASK, mask, NULL);
 }
 
@@ -89,6 +86,7 @@ int sb_child_start(struct sb_server *server, struct sb_children *children, struc
     sigset_t all, mask;
     int r;
     child->slot = sb_slot_claim(server, child->worker);
+    child->parent = server->process;
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, &mask);
     child->pid = fork();
@@ -153,11 +151,11 @@ static void reap_until(struct sb_server *server, struct sb_children *children, i
     }
 }
 
-static unsigned kill_all(struct sb_children *children, int signo)
+static unsigned kill_all(struct sb_children *children)
 {
     unsigned count = 0;
     for (struct sb_child *child = children->first; child; child = child->next, count++)
-        kill(child->pid, signo);
+        kill(child->pid, SIGKILL);
     return count;
 }
 
@@ -165,13 +163,10 @@ void sb_children_drain(struct sb_server *server, struct sb_children *children, i
                        void (*reaped)(struct sb_server *server, struct sb_child *child))
 {
     reap_until(server, children, sb_deadline_ns(timeout_ms), reaped);
-    unsigned left = kill_all(children, SIGTERM);
-    if (left == 0)
-        return;
-    sb_server_log(server, SB_LOG_WARNING, "the drain deadline has passed: ending %u process%s", left,
-                  left == 1 ? "" : "es");
-    reap_until(server, children, sb_deadline_ns(KILL_GRACE_MS), reaped);
-    kill_all(children, SIGKILL);
+    unsigned left = kill_all(children);
+    if (left > 0)
+        sb_server_log(server, SB_LOG_WARNING, "the drain deadline has passed: ending %u process%s", left,
+                      left == 1 ? "" : "es");
     reap_until(server, children, NEVER, reaped);
 }
 

@@ -7,7 +7,7 @@
 
 struct sb_child {
     struct sb_child *next, **link;
-    pid_t pid;
+    pid_t pid, parent;
     int pidfd;
     int64_t born_ns;
     struct sb_slot *slot;           /* claimed for it before the fork */
@@ -29,8 +29,9 @@ int sb_children_open(struct sb_server *server);
 /* Remembers which signals have a handler, so that a child can reset just these. */
 void sb_child_note_signals(struct sb_server *server);
 
-/* Forks. The child has default signal dispositions (SIGINT ignored: a terminal sends it to parent and children alike,
- * and the parent decides when they end), calls run and leaves by _exit with what it returns.
+/* Forks. The child has default signal dispositions, but ignores SIGINT and SIGTERM where the program handles them: a
+ * terminal, or systemd, sends them to parent and children alike, and the parent decides when its children end. It calls
+ * run and leaves by _exit with what that returns.
  * *ret_child is the parent's, until sb_child_reap() gives it back. Errors: -EAGAIN, -ENOMEM, -EMFILE. */
 int sb_child_start(struct sb_server *server, struct sb_children *children, struct sb_child *child,
                    int (*run)(struct sb_server *server, struct sb_child *child));
@@ -38,7 +39,7 @@ int sb_child_start(struct sb_server *server, struct sb_children *children, struc
 /* A child that has ended, out of the list; the caller frees it. NULL: none has. */
 struct sb_child *sb_child_reap(struct sb_server *server, struct sb_children *children);
 
-/* Waits for all until timeout_ms, then kills them: SIGTERM, which they do not catch. */
+/* Waits for all until timeout_ms, then kills the rest. */
 void sb_children_drain(struct sb_server *server, struct sb_children *children, int timeout_ms,
                        void (*reaped)(struct sb_server *server, struct sb_child *child));
 

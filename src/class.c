@@ -173,11 +173,16 @@ static int check_list(struct sb_server *server)
 
 static int check_discipline(struct sb_server *server)
 {
-    if (server->config.accept == SB_ACCEPT_SHARED || (server->traits & SB_LOOPS))
+    enum sb_discipline accept = server->config.accept;
+    const char *why = NULL;
+    if (accept != SB_ACCEPT_SHARED && !(server->traits & SB_LOOPS))
+        why = "it needs workers that share a listener: prefork or prethread";
+    else if (server->forks_requests && (accept == SB_ACCEPT_MUTEX || accept == SB_ACCEPT_FLOCK))
+        why = "a worker that waits for its turn could not wait for its children; choose shared or pass";
+    if (!why)
         return 0;
-    sb_server_log(server, SB_LOG_ERROR,
-                  "the accept discipline '%s' needs workers that share a listener: prefork or prethread, not '%s'",
-                  sb_discipline_name(server->config.accept), server->strategy);
+    sb_server_log(server, SB_LOG_ERROR, "the accept discipline '%s' does not suit '%s': %s", sb_discipline_name(accept),
+                  server->strategy, why);
     return -EINVAL;
 }
 

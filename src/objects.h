@@ -154,6 +154,9 @@ void sb_handlers_finish(struct sb_server *server);
 int sb_request_begin(struct sb_request *request, int timeout_ms, bool nodelay);
 int sb_request_flush(struct sb_request *request);
 
+/* The line of -v, with control characters made harmless. */
+void sb_request_log_received(struct sb_request *request, const char *data, size_t size);
+
 /* Resolves type and config.strategy into classes, supers and states (class.c). Logs the reason. */
 int sb_classes_init(struct sb_server *server, const struct sb_class *const *type);
 int sb_classes_start(struct sb_server *server);
@@ -170,7 +173,10 @@ extern const struct sb_class sb_base_class, sb_serial_class;
 void sb_server_ref(struct sb_server *server);
 void sb_server_unref(struct sb_server *server);
 
-/* Waits for this process's requests until the drain deadline, then cuts them off; a retiring worker's have no deadline. */
+/* How long running requests have: config.drain_timeout_ms, and without limit (-1) in a worker that retires. */
+int sb_server_drain_ms(const struct sb_server *server);
+
+/* Waits for this process's requests until then, and cuts them off. */
 void sb_server_drain(struct sb_server *server);
 void sb_server_cut(struct sb_server *server);
 

@@ -12,6 +12,10 @@
 #define REPLY_SIZE_MAX 65535
 #define LOGGED_TEXT_MAX 200
 
+/* How long a datagram's reply is offered to a peer on this machine that does not read, and how often. */
+#define FULL_PEER_MS 1000
+#define FULL_PEER_RETRY_MS 10
+
 /* --- time ---------------------------------------------------------------------------------------------------------- */
 
 int64_t sb_now_ns(void)
@@ -91,7 +95,7 @@ int sb_sleep(struct sb_request *request, int milliseconds)
 
 /* --- receiving ----------------------------------------------------------------------------------------------------- */
 
-static void log_received(struct sb_request *request, const char *data, size_t size)
+void sb_request_log_received(struct sb_request *request, const char *data, size_t size)
 {
     char text[LOGGED_TEXT_MAX + 1];
     size_t length = size < LOGGED_TEXT_MAX ? size : LOGGED_TEXT_MAX;
@@ -123,7 +127,7 @@ static ssize_t receive(struct sb_request *request, void *buffer, size_t size)
     request->saw_end |= n == 0 && size > 0;
     sb_slot_enter(request->slot, SB_HANDLING);
     if (n > 0 && sb_server_is_verbose(request->server))
-        log_received(request, buffer, n);
+        sb_request_log_received(request, buffer, n);
     return n;
 }
 
@@ -342,11 +346,16 @@ static int send_reply(struct sb_request *request)
     const struct sb_address *client = &request->client;
     if (client->size == 0)
         return -EDESTADDRREQ;
-    int64_t deadline_ns = sb_deadline_ns(request->timeout_ms);
+    int64_t deadline_ns = sb_deadline_ns(FULL_PEER_MS);
     for (;;) {
         if (sendto(request->fd, request->reply, request->reply_size, MSG_NOSIGNAL, &client->sa, client->size) >= 0)
             return 0;
-        int r = after_failure(request, POLLOUT, deadline_ns, errno);
+        if (errno != EAGAIN && errno != EINTR)
+            return -errno;
+        /* It is the peer's queue that is full, and no descriptor of ours tells when it no longer is (unix(7)). */
+        int r = sb_sleep(request, FULL_PEER_RETRY_MS);
+        if (r == 0 && sb_now_ns() >= deadline_ns)
+            r = -ETIMEDOUT;
         if (r < 0)
             return r;
     }

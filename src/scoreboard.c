@@ -184,14 +184,19 @@ static int find_board(int folder_fd)
 {
     int found = -ENOENT;
     DIR *folder = fdopendir(folder_fd);
-    if (!folder)
-        return -errno;
+    if (!folder) {
+        int r = -errno;
+        close(folder_fd);
+        return r;
+    }
     for (struct dirent *entry; found == -ENOENT && (entry = readdir(folder)) != NULL;) {
         char target[64] = "";
         if (readlinkat(dirfd(folder), entry->d_name, target, sizeof target - 1) < 0)
             continue;
         if (strncmp(target, "/memfd:" BOARD_NAME, strlen("/memfd:" BOARD_NAME)) == 0)
             found = openat(dirfd(folder), entry->d_name, O_RDONLY | O_CLOEXEC);
+        if (found == -1)
+            found = -errno;
     }
     closedir(folder);
     return found;

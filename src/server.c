@@ -157,9 +157,14 @@ static unsigned wait_until_idle(struct sb_server *server, int timeout_ms)
     return left;
 }
 
+int sb_server_drain_ms(const struct sb_server *server)
+{
+    return sb_server_retiring(server) ? -1 : server->config.drain_timeout_ms;
+}
+
 void sb_server_drain(struct sb_server *server)
 {
-    int timeout_ms = sb_server_retiring(server) ? -1 : server->config.drain_timeout_ms;
+    int timeout_ms = sb_server_drain_ms(server);
     unsigned left = wait_until_idle(server, timeout_ms >= 0 ? MIN(timeout_ms, QUIET_DRAIN_MS) : QUIET_DRAIN_MS);
     if (left > 0 && (timeout_ms < 0 || timeout_ms > QUIET_DRAIN_MS)) {
         if (timeout_ms > 0)
@@ -207,6 +212,7 @@ int sb_server_adopt(struct sb_server *server, struct sb_request *own)
     atomic_store(&server->references, 1 + (own != NULL));
     atomic_store(&server->inflight, own != NULL);
     atomic_store(&server->waiting_for_room, 0);
+    atomic_store(&server->shortage, false);
     if (own)
         return 0;
     server->process = getpid();
@@ -384,6 +390,19 @@ static struct sb_server *server_new(const struct sb_config *config)
     return server;
 }
 
+static int init_resources(struct sb_server *server)
+{
+    int r = init_wakeups(server);
+    if (r == 0)
+        r = sb_board_init(server);
+    if (r == 0)
+        r = sb_discipline_init(server);
+    if (r < 0 && r != -ENOMEM)
+        sb_server_log(server, SB_LOG_ERROR, "cannot make what a server needs: %s (limits: ulimit -n, ulimit -v)",
+                      strerror(-r));
+    return r;
+}
+
 static int init(struct sb_server *server, const struct sb_class *const *type, const char *address,
                 const struct sb_handler *const *handlers)
 {
@@ -395,11 +414,7 @@ static int init(struct sb_server *server, const struct sb_class *const *type, co
     if (r == 0)
         r = sb_classes_start(server);
     if (r == 0)
-        r = init_wakeups(server);
-    if (r == 0)
-        r = sb_board_init(server);
-    if (r == 0)
-        r = sb_discipline_init(server);
+        r = init_resources(server);
     return r < 0 ? r : sb_server_listen(server, address);
 }
 
@@ -423,6 +438,8 @@ int sb_server_create(const struct sb_class *const *type, const char *address, co
     int r = init(server, type, address, handlers);
     if (r == 0)
         r = check_scheme(server);
+    if (r == -ENOMEM)
+        sb_server_log(server, SB_LOG_ERROR, "cannot make a server: out of memory");
     if (r < 0) {
         sb_server_destroy(server);
         return r;
@@ -545,6 +562,8 @@ int sb_server_serve_forever(struct sb_server *server)
     if (r < 0)
         return r;
     r = methods(server)->serve_forever(server);
+    if (r < 0)
+        sb_server_log(server, SB_LOG_ERROR, "cannot serve: %s", strerror(-r));
     end_serving(server);
     return r;
 }

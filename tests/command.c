@@ -161,6 +161,8 @@ Test(command, a_discipline_that_does_not_fit_is_refused)
 {
     FAILS(1, "upper", "-a", "mutex", "tcp://127.0.0.1:0");
     SAYS("needs workers that share a listener");
+    FAILS(1, "upper", "-a", "flock", "-s", "prefork:2+fork", "tcp://127.0.0.1:0");
+    SAYS("could not wait for its children");
     FAILS(1, "upper", "-s", "prefork", "-a", "pass", "udp://127.0.0.1:0");
     SAYS("hands over connections");
     FAILS(1, "upper", "-s", "prefork", "-a", "reuseport", "unix:@switchboard-test-reuseport");
@@ -380,7 +382,7 @@ Test(command, a_worker_that_cannot_be_started_is_said_once_and_costs_no_more_tha
             close(fd);
         }
         cr_expect_geq(answered, 12, "%s: %d of 20", strategies[s], answered);
-        served_says(&served, "cannot start a worker");
+        served_says(&served, "cannot start");
         served_says(&served, "the shortage is over");
         cr_expect_eq(served_end(&served, SIGTERM), 0);
     }

@@ -8,7 +8,6 @@
 #include <unistd.h>
 #include <switchboard/address.h>
 #include "client_talk.h"
-#include "commands.h"
 
 #define DEFAULT_ADDRESS     "tcp://127.0.0.1:8081"
 #define DATAGRAM_TIMEOUT_MS 5000
@@ -159,7 +158,7 @@ static int talk(const struct sb_address *address, struct talk_options options)
     return status;
 }
 
-int client_main(int argc, char **argv)
+int main(int argc, char **argv)
 {
     struct options options = { .address = DEFAULT_ADDRESS, .talk.timeout_ms = -1 };
     struct sb_address address;

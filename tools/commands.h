@@ -4,7 +4,6 @@
 #define COMMANDS_H
 
 int serve_main(int argc, char **argv);
-int client_main(int argc, char **argv);
 int list_main(int argc, char **argv);
 int new_main(int argc, char **argv);
 int status_main(int argc, char **argv);

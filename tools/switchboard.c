@@ -1,11 +1,27 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "commands.h"
 #include "config.h"
+
+/* The client is a program of its own, beside this one. */
+static int client_main(int argc, char **argv)
+{
+    (void)argc;
+    char path[PATH_MAX + 16];
+    ssize_t length = readlink("/proc/self/exe", path, PATH_MAX);
+    if (length > 0) {
+        strcpy(path + length, "-client");
+        execv(path, argv);
+    }
+    fprintf(stderr, "switchboard client: cannot start switchboard-client, which belongs beside switchboard: %s\n",
+            strerror(errno));
+    return 1;
+}
 
 static const struct command {
     const char *name;

@@ -61,7 +61,8 @@ struct sb_handler {
     /* Each returns 0, or -errno, which handle_error then reports. All run in the thread, process or fiber that the
      * strategy gave the request. NULL inherits from the handler behind this one, in the end a function that does
      * nothing; some handler of the list must have handle.
-     * If setup fails neither handle nor finish runs; finish runs even when handle failed. */
+     * If setup fails neither handle nor finish runs; finish runs even when handle failed.
+     * A thread's stack has 256 KiB: put larger buffers into the instance or on the heap. */
     int (*setup)(struct sb_request *request);
     int (*handle)(struct sb_request *request);
     int (*finish)(struct sb_request *request);

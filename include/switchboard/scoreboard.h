@@ -1,8 +1,8 @@
 /* The scoreboard: who does what, for whom, since when. Shared memory, readable from outside the process.
  *
  * Every worker (a process, a thread, or the loop) owns one slot and alone writes to it, with plain stores and a coarse
- * clock: no system call, no lock, no cache line shared between workers. A reader sees each field whole, but not all
- * fields of one instant. */
+ * clock: no system call, no lock, no cache line shared between workers. A reader sees each number whole,
+ * but not all fields of one instant, and a peer that may just be changing. */
 #ifndef SWITCHBOARD_SCOREBOARD_H
 #define SWITCHBOARD_SCOREBOARD_H
 

@@ -46,10 +46,12 @@ struct sb_config {
     bool allow_reuse_port;      /* SO_REUSEPORT */
     bool disable_nagle_algorithm;   /* TCP_NODELAY for every connection */
     int max_packet_size;        /* bytes of a datagram, at most 65535; a longer one is cut, counted and logged */
-    int max_connections;        /* requests at once; prefork's workers share them out; at the limit nobody polls */
+    int max_connections;        /* requests at once; prefork's workers share them out; at the limit nobody polls; under
+                                 * reuseport at least one for each worker */
     int queue_size;             /* of pool: requests accepted and waiting for a worker */
     int max_children;           /* of fork: children at once */
-    int max_requests;           /* of prefork: a worker is replaced after this many, plus up to an eighth; 0: never */
+    int max_requests;           /* of prefork: a worker is replaced after this many, plus up to an eighth; 0: never. Up
+                                 * to as many as there are workers may be finishing requests beside their successors */
     int poll_interval_ms;       /* the longest between two service_actions, where a class has them */
     int timeout_ms;             /* of handle_request; -1: none */
     int idle_timeout_ms;        /* of each operation of a handler that sets none; -1: none */

@@ -180,6 +180,8 @@ static void linger(struct sb_request *request)
 
 static void shutdown_request(struct sb_request *request)
 {
+    if (sb_server_is_verbose(request->server))
+        sb_server_log(request->server, SB_LOG_DEBUG, "[*] Close connection from: %s", sb_client_name(request));
     if (request->fd >= 0 && !request->saw_end && shutdown(request->fd, SHUT_WR) == 0)
         linger(request);
     methods(request->server)->close_request(request);
@@ -188,8 +190,6 @@ static void shutdown_request(struct sb_request *request)
 static void close_request(struct sb_request *request)
 {
     struct sb_server *server = request->server;
-    if (sb_server_is_verbose(server) && request->fd >= 0)
-        sb_server_log(server, SB_LOG_DEBUG, "[*] Close connection from: %s", sb_client_name(request));
     pthread_mutex_lock(&server->lock);
     int fd = request->fd;
     request->fd = -1;

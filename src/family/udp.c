@@ -50,8 +50,7 @@ static int get_request(struct sb_listener *listener, struct sb_request **ret_req
     char *fitted = realloc(request->input, request->input_end + 1);
     request->input = fitted ? fitted : request->input;
     if (sb_server_is_verbose(server))
-        sb_server_log(server, SB_LOG_DEBUG, "[*] Received from %s: %.*s", sb_client_name(request),
-                      (int)request->input_end, request->input);
+        sb_request_log_received(request, request->input, request->input_end);
     *ret_request = request;
     return 0;
 }

@@ -102,7 +102,7 @@ static void server_close(struct sb_server *server)
     for (unsigned i = 0; i < server->n_listeners; i++)
         sb_listener_close(server->listeners[i]);
     if (server->config.block_on_close)
-        sb_children_drain(server, &state->children, server->config.drain_timeout_ms, collect);
+        sb_children_drain(server, &state->children, sb_server_drain_ms(server), collect);
     else
         sb_children_abandon(server, &state->children, forget);
     sb_super(server, &sb_forking_mixin)->server_close(server);

@@ -4,6 +4,7 @@
 #include <sys/param.h>
 #include <unistd.h>
 
+#include "../accept.h"
 #include "../thread.h"
 #include "../worker.h"
 
@@ -93,6 +94,8 @@ static int start(struct sb_server *server, struct state *state)
             sb_server_unref(server);
     }
     state->started = state->n_started == state->threads;
+    if (r < 0 && state->n_started > 0)
+        sb_shortage_begins(server, "cannot start all threads of the pool", r);
     return state->n_started > 0 ? 0 : r;
 }
 

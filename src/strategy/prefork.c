@@ -65,6 +65,8 @@ static int limit_worker(struct sb_server *server, const struct state *state, uns
 static int run(struct sb_server *server, struct sb_child *child)
 {
     struct state *state = sb_state(server, &sb_prefork_mixin);
+    if (getppid() != child->parent)
+        return 1;
     sb_worker.index = child->worker;
     sb_channel_end(server);
     int r = limit_worker(server, state, child->worker);
@@ -164,15 +166,26 @@ static void reap_workers(struct sb_server *server, struct state *state)
     }
 }
 
-/* A worker that retires, but still has requests, is replaced at once. */
+static int count_retired(const struct state *state)
+{
+    int count = 0;
+    for (const struct sb_child *child = state->children.first; child; child = child->next)
+        count += state->workers[child->worker].child != child;
+    return count;
+}
+
+/* A worker that retires, but still has requests, is replaced at once; as many as there are workers may be under way so,
+ * lest callers that never leave pile up processes. */
 static void release_retired(struct sb_server *server, struct state *state)
 {
+    int count = count_retired(state);
     sb_wakeup_clear(&server->notice);
-    for (int i = 0; i < state->processes; i++) {
+    for (int i = 0; i < state->processes && count < state->processes; i++) {
         struct worker *worker = &state->workers[i];
         if (worker->child && __atomic_load_n(&worker->child->slot->retired, __ATOMIC_RELAXED)) {
             worker->child = NULL;
             worker->start_ns = 0;
+            count++;
         }
     }
 }
@@ -225,7 +238,7 @@ static int serve_forever(struct sb_server *server)
     int r = prepare(server, state);
     if (r == 0)
         r = supervise(server, state);
-    sb_server_stop(server);
+    sb_server_stop(server);     /* after an error too: the workers must end */
     sb_channel_end(server);
     sb_children_drain(server, &state->children, server->config.drain_timeout_ms, bury);
     sb_channel_close(server);

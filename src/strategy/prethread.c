@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/param.h>
+#include <unistd.h>
 
 #include "../accept.h"
 #include "../thread.h"
@@ -12,6 +13,7 @@
 
 struct state {
     int threads;
+    atomic_int running;
 };
 
 struct loop {
@@ -32,17 +34,32 @@ static int init(struct sb_server *server, const char *argument)
     return 0;
 }
 
+/* None of the loops could run. A worker of prefork leaves it to its parent to try again. */
+static void give_up(struct sb_server *server)
+{
+    if (server->process_slot)
+        _exit(1);
+    sb_server_stop(server);
+}
+
 static void *run_loop(void *argument)
 {
     struct loop *loop = argument;
     sb_worker.index = loop->index;
-    loop->result = sb_super(loop->server, &sb_prethread_mixin)->serve_forever(loop->server);
+    struct sb_server *server = loop->server;
+    struct state *state = sb_state(server, &sb_prethread_mixin);
+    loop->result = sb_super(server, &sb_prethread_mixin)->serve_forever(server);
+    if (atomic_fetch_sub(&state->running, 1) == 1 && loop->result < 0)
+        give_up(server);
     return NULL;
 }
 
+/* Fewer than asked for will do, but under reuseport each has callers that only it can serve. */
 static int start_loops(struct sb_server *server, struct loop *loops, int count)
 {
+    struct state *state = sb_state(server, &sb_prethread_mixin);
     int started = 0, r = 0;
+    atomic_store(&state->running, count);
     for (; r == 0 && started < count; started += r == 0) {
         struct loop *loop = &loops[started];
         *loop = (struct loop){ .server = server, .index = sb_worker.index * count + started };
@@ -50,6 +67,9 @@ static int start_loops(struct sb_server *server, struct loop *loops, int count)
     }
     if (r < 0)
         sb_server_log(server, SB_LOG_ERROR, "only %d of %d threads could be started: %s", started, count, strerror(-r));
+    atomic_fetch_sub(&state->running, count - started);
+    if (r < 0 && server->config.accept == SB_ACCEPT_REUSEPORT)
+        give_up(server);
     return started > 0 ? started : r;
 }
 

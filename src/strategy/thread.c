@@ -76,11 +76,12 @@ static void server_close(struct sb_server *server)
     while (state->running > 0 && !server->requests)
         pthread_cond_wait(&server->changed, &server->lock);
     bool joins = state->has_last;
+    pthread_t last = state->last;
     state->has_last = false;
     state->closed = true;
     pthread_mutex_unlock(&server->lock);
     if (joins)
-        pthread_join(state->last, NULL);
+        pthread_join(last, NULL);
 }
 
 const struct sb_class sb_threading_mixin = {
