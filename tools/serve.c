@@ -105,41 +105,36 @@ static void parse_positional(struct argp_state *state, struct arguments *argumen
         add_item(state, arguments->addresses, &arguments->n_addresses, text, "addresses");
 }
 
-static error_t parse_limit(int key, char *text, struct argp_state *state)
+static const struct limit {
+    int key;
+    const char *name;
+    size_t offset;      /* of an int in struct sb_config */
+    long min, max;      /* both 0: seconds, kept as milliseconds */
+} limits[] = {
+    { BACKLOG, "backlog", offsetof(struct sb_config, request_queue_size), 0, 65535 },
+    { MAX_CONNECTIONS, "max-connections", offsetof(struct sb_config, max_connections), 1, 1000000 },
+    { QUEUE, "queue", offsetof(struct sb_config, queue_size), 1, 1000000 },
+    { MAX_CHILDREN, "max-children", offsetof(struct sb_config, max_children), 1, 100000 },
+    { MAX_REQUESTS, "max-requests", offsetof(struct sb_config, max_requests), 1, 1000000000 },
+    { MAX_PACKET, "max-packet-size", offsetof(struct sb_config, max_packet_size), 1, 65535 },
+    { TIMEOUT, "timeout", offsetof(struct sb_config, timeout_ms), 0, 0 },
+    { IDLE_TIMEOUT, "idle-timeout", offsetof(struct sb_config, idle_timeout_ms), 0, 0 },
+    { DRAIN_TIMEOUT, "drain-timeout", offsetof(struct sb_config, drain_timeout_ms), 0, 0 },
+};
+
+static error_t parse_limit(int key, const char *text, struct argp_state *state)
 {
     struct sb_config *config = &((struct arguments *)state->input)->config;
-    switch (key) {
-    case BACKLOG:
-        config->request_queue_size = parse_number(state, "backlog", text, 0, 65535);
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+        const struct limit *limit = &limits[i];
+        if (limit->key != key)
+            continue;
+        *(int *)((char *)config + limit->offset) =
+            limit->max ? parse_number(state, limit->name, text, limit->min, limit->max)
+                       : parse_seconds(state, limit->name, text);
         return 0;
-    case MAX_CONNECTIONS:
-        config->max_connections = parse_number(state, "max-connections", text, 1, 1000000);
-        return 0;
-    case QUEUE:
-        config->queue_size = parse_number(state, "queue", text, 1, 1000000);
-        return 0;
-    case MAX_CHILDREN:
-        config->max_children = parse_number(state, "max-children", text, 1, 100000);
-        return 0;
-    case MAX_REQUESTS:
-        config->max_requests = parse_number(state, "max-requests", text, 1, 1000000000);
-        return 0;
-    case MAX_PACKET:
-        config->max_packet_size = parse_number(state, "max-packet-size", text, 1, 65535);
-        return 0;
-    case TIMEOUT:
-        config->timeout_ms = parse_seconds(state, "timeout", text);
-        return 0;
-    case IDLE_TIMEOUT:
-        config->idle_timeout_ms = parse_seconds(state, "idle-timeout", text);
-        config->idle_timeout_ms = config->idle_timeout_ms ? config->idle_timeout_ms : -1;
-        return 0;
-    case DRAIN_TIMEOUT:
-        config->drain_timeout_ms = parse_seconds(state, "drain-timeout", text);
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
     }
+    return ARGP_ERR_UNKNOWN;
 }
 
 static error_t parse(int key, char *text, struct argp_state *state)
@@ -347,6 +342,8 @@ int serve_main(int argc, char **argv)
     argp_err_exit_status = 2;
     argp_parse(&argp, argc, argv, 0, NULL, &arguments);
 
+    if (arguments.config.idle_timeout_ms == 0)
+        arguments.config.idle_timeout_ms = -1;
     /* The one request of --once is what close waits for. */
     if (arguments.config.drain_timeout_ms == UNSET)
         arguments.config.drain_timeout_ms = arguments.once ? -1 : defaults.drain_timeout_ms;
