@@ -266,6 +266,18 @@ PROMISE(lets_a_running_talk_finish_after_a_stop, streams)
     cr_assert_eq(served_end(&served, 0), 0);
 }
 
+/* As a terminal and a service manager send it. */
+PROMISE(lets_a_running_talk_finish_when_its_whole_group_is_stopped, streams)
+{
+    struct served served = start(setting, "upper", NULL);
+    int fd = dial(served.address);
+    exchange(fd, "a", "A");
+    kill(-served.pid, SIGTERM);
+    exchange(fd, "b", "B");
+    close(fd);
+    cr_assert_eq(served_end(&served, 0), 0);
+}
+
 PROMISE(cuts_off_a_silent_caller_at_the_drain_deadline, streams)
 {
     struct served served = start(setting, "upper", "--drain-timeout=0.1");

@@ -293,6 +293,26 @@ Test(library, a_wrong_option_is_refused_before_anything_is_bound)
     expect_option_refused(two, "number=1", "write optioned.number or twin.number");
 }
 
+Test(library, an_option_outside_its_block_is_refused)
+{
+    static const struct sb_handler handler = { .name = "outside", .options = options, .handle = show_options };
+    struct sb_server *server = NULL;
+    cr_expect_eq(create_with(SB_HANDLERS(&handler), NULL, &server), -EINVAL);
+    cr_expect_not_null(strstr(said, "options_size"), "%s", said);
+}
+
+Test(library, a_limit_out_of_range_is_refused)
+{
+    struct sb_config config = SB_CONFIG_DEFAULTS;
+    struct sb_server *server = NULL;
+    config.log = record;
+    config.queue_size = 2147483647;
+    cr_expect_eq(sb_server_create(sb_pool_tcp_server, "127.0.0.1:0", SB_HANDLERS(&echo), &config, &server), -EINVAL);
+    config.queue_size = 1;
+    config.max_packet_size = 65536;
+    cr_expect_eq(sb_server_create(sb_udp_server, "127.0.0.1:0", SB_HANDLERS(&echo), &config, &server), -EINVAL);
+}
+
 Test(library, a_list_without_a_handle_is_refused)
 {
     static const struct sb_handler mixin = { .name = "mixin", .setup = show_options };

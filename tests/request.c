@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <signal.h>
+#include <time.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <switchboard/switchboard.h>
@@ -185,6 +187,41 @@ Test(request, timeouts_are_per_operation_and_descriptors_can_be_waited_for)
     int fd = dial(server);
     cr_assert_eq(sb_server_handle_request(server), 1);
     cr_expect_eq(recv(fd, answer, sizeof answer, 0), 2, "%s", logged);
+    close(fd);
+    sb_server_destroy(server);
+}
+
+static timer_t storm;
+
+static void on_storm(int signo)
+{
+    (void)signo;
+}
+
+/* Signals that keep interrupting a receive must not stretch its timeout for ever. */
+static int interrupted(struct sb_request *request)
+{
+    char byte;
+    return sb_settimeout(request, 100) < 0 || sb_recv(request, &byte, 1) != -ETIMEDOUT ? -EPROTO : 0;
+}
+
+Test(request, a_timeout_comes_under_a_storm_of_signals)
+{
+    static const struct sb_handler handler = { .name = "interrupted", .handle = interrupted };
+    struct itimerspec often = { .it_interval.tv_nsec = 20000000, .it_value.tv_nsec = 20000000 };
+    struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1 };
+    struct sb_config config = SB_CONFIG_DEFAULTS;
+    struct sb_server *server;
+    config.log = record;
+    logged[0] = '\0';
+    signal(SIGUSR1, on_storm);
+    cr_assert_eq(sb_server_create(sb_tcp_server, "127.0.0.1:0", SB_HANDLERS(&handler), &config, &server), 0);
+    int fd = dial(server);
+    cr_assert_eq(timer_create(CLOCK_MONOTONIC, &event, &storm), 0);
+    cr_assert_eq(timer_settime(storm, 0, &often, NULL), 0);
+    cr_assert_eq(sb_server_handle_request(server), 1);
+    timer_delete(storm);
+    cr_expect_str_eq(logged, "");
     close(fd);
     sb_server_destroy(server);
 }

@@ -30,7 +30,7 @@ static int n_running;
 void served_kill_all(void)
 {
     while (n_running > 0)
-        kill(running[--n_running], SIGKILL);
+        kill(-running[--n_running], SIGKILL);
 }
 
 /* --- starting ------------------------------------------------------------------------------------------------------ */
@@ -57,12 +57,16 @@ static pid_t spawn(const char *const *arguments, const char *folder, int *ret_ou
     cr_assert(pipe2(out, O_CLOEXEC) == 0 && pipe2(err, O_CLOEXEC) == 0);
 
     posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
     pid_t pid;
+    posix_spawnattr_init(&attributes);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, out[1], STDOUT_FILENO);
     posix_spawn_file_actions_adddup2(&actions, err[1], STDERR_FILENO);
-    cr_assert_eq(posix_spawn(&pid, argv[0], &actions, NULL, argv, environ), 0);
+    cr_assert_eq(posix_spawn(&pid, argv[0], &actions, &attributes, argv, environ), 0);
     posix_spawn_file_actions_destroy(&actions);
+    posix_spawnattr_destroy(&attributes);
     close(out[1]);
     close(err[1]);
     for (n = 2; argv[n]; n++)

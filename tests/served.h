@@ -18,7 +18,7 @@ struct served {
     size_t length, seen;
 };
 
-/* Starts `switchboard serve` with a NULL-terminated list of arguments; an argument "unix:SOCKET" or "unixgram:SOCKET"
+/* Starts `switchboard serve`, in a process group of its own, with a NULL-terminated list of arguments; an argument "unix:SOCKET" or "unixgram:SOCKET"
  * has SOCKET replaced by a path in the temporary folder. Returns after the first ready line. */
 struct served served_start(const char *const *arguments);
 
