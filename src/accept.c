@@ -121,11 +121,19 @@ int sb_channel_open(struct sb_server *server)
     return 0;
 }
 
-void sb_channel_end(struct sb_server *server)
+void sb_channel_leave(struct sb_server *server)
 {
     if (server->channel[1] >= 0)
         close(server->channel[1]);
     server->channel[1] = -1;
+}
+
+void sb_channel_end(struct sb_server *server)
+{
+    /* Whatever this program has forked meanwhile may hold a copy, so closing alone would not be seen. */
+    if (server->channel[1] >= 0)
+        shutdown(server->channel[1], SHUT_WR);
+    sb_channel_leave(server);
 }
 
 void sb_channel_close(struct sb_server *server)

@@ -36,10 +36,11 @@ int sb_gate_next(struct sb_gate *gate, int timeout_ms, struct sb_request **ret_r
 void sb_gate_pause(struct sb_gate *gate);
 
 /* pass: makes the channel, gives a request's descriptor to a worker (and consumes the request), tells the workers that no
- * more will come, and closes it when they have ended. */
+ * more will come, and closes it when they have ended. A worker in a process of its own leaves the writing to its parent. */
 int sb_channel_open(struct sb_server *server);
 void sb_channel_send(struct sb_server *server, struct sb_request *request);
 void sb_channel_end(struct sb_server *server);
+void sb_channel_leave(struct sb_server *server);
 void sb_channel_close(struct sb_server *server);
 
 /* What the mutex and flock disciplines lock, made once for the whole server. */

@@ -13,6 +13,9 @@
 #define MAX_HANDLERS 8
 #define NEVER INT64_MAX
 
+/* What a request has left to end once it is cut off. */
+#define CUT_GRACE_MS 500
+
 struct sb_listener {
     struct sb_server *server;
     unsigned index;

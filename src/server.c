@@ -12,8 +12,6 @@
 #include "child.h"
 #include "worker.h"
 
-#define CUT_GRACE_MS 500
-
 /* What ends within this is not worth a line. */
 #define QUIET_DRAIN_MS 100
 

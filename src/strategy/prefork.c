@@ -68,7 +68,7 @@ static int run(struct sb_server *server, struct sb_child *child)
     if (getppid() != child->parent)
         return 1;
     sb_worker.index = child->worker;
-    sb_channel_end(server);
+    sb_channel_leave(server);
     int r = limit_worker(server, state, child->worker);
     if (r == 0)
         r = sb_super(server, &sb_prefork_mixin)->serve_forever(server);
@@ -232,6 +232,13 @@ static int prepare(struct sb_server *server, struct state *state)
     return r;
 }
 
+/* The workers cut off their own requests at the drain deadline, and then need a moment to end. */
+static int patience_ms(const struct sb_server *server)
+{
+    int drain_ms = server->config.drain_timeout_ms;
+    return drain_ms < 0 ? -1 : drain_ms + CUT_GRACE_MS;
+}
+
 static int serve_forever(struct sb_server *server)
 {
     struct state *state = sb_state(server, &sb_prefork_mixin);
@@ -240,7 +247,7 @@ static int serve_forever(struct sb_server *server)
         r = supervise(server, state);
     sb_server_stop(server);     /* after an error too: the workers must end */
     sb_channel_end(server);
-    sb_children_drain(server, &state->children, server->config.drain_timeout_ms, bury);
+    sb_children_drain(server, &state->children, patience_ms(server), bury);
     sb_channel_close(server);
     return r;
 }
