@@ -19,20 +19,12 @@ _Thread_local struct sb_worker sb_worker;
 
 static _Thread_local struct sb_slot unread_slot;
 
-/* Each field is written by one worker and read by others: relaxed is all that a reader is promised. */
 #define PUT(field, value) __atomic_store_n(&(field), (value), __ATOMIC_RELAXED)
 #define GET(field) __atomic_load_n(&(field), __ATOMIC_RELAXED)
 
 struct sb_slot *sb_slot_current(void)
 {
     return sb_worker.slot ? sb_worker.slot : &unread_slot;
-}
-
-static uint64_t coarse_now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    return now.tv_sec * 1000000000ull + now.tv_nsec;
 }
 
 static struct sb_slot *slot_at(const struct sb_scoreboard *board, unsigned n)
@@ -89,7 +81,7 @@ struct sb_slot *sb_slot_claim(struct sb_server *server, unsigned worker)
             atomic_store_explicit(&server->slot_hint, n + 1, memory_order_relaxed);
             PUT(slot->worker, worker);
             PUT(slot->retired, 0);
-            PUT(slot->since_ns, coarse_now_ns());
+            sb_slot_enter(slot, SB_STARTING);
             return slot;
         }
     }
@@ -100,7 +92,7 @@ void sb_slot_release(struct sb_server *server, struct sb_slot *slot, enum sb_sta
 {
     if (!slot || slot == &unread_slot)
         return;
-    PUT(slot->since_ns, coarse_now_ns());
+    sb_slot_enter(slot, SB_CLOSING);
     __atomic_store_n(&slot->state, last, __ATOMIC_RELEASE);
     atomic_store_explicit(&server->slot_hint, slot - slot_at(server->board, 0), memory_order_relaxed);
 }
@@ -125,12 +117,6 @@ void sb_slot_occupy(const struct sb_server *server, struct sb_slot *slot, pid_t 
 void sb_slot_sign(struct sb_slot *slot, pid_t pid)
 {
     PUT(slot->pid, pid);
-}
-
-void sb_slot_enter(struct sb_slot *slot, enum sb_state state)
-{
-    PUT(slot->since_ns, coarse_now_ns());
-    PUT(slot->state, state);
 }
 
 void sb_slot_begin_request(struct sb_slot *slot, const struct sb_address *peer)

@@ -89,7 +89,14 @@ static int count_entries(const char *path)
 /* Shared with forked handlers. */
 static struct {
     sem_t asleep;       /* posted by a handler that goes to sleep */
+    sem_t awake;        /* ends one such sleep */
 } *shared;
+
+static void await(sem_t *semaphore, int count)
+{
+    while (count > 0)
+        count -= sem_wait(semaphore) == 0;
+}
 
 static int obey(struct sb_request *request, char command)
 {
@@ -97,6 +104,10 @@ static int obey(struct sb_request *request, char command)
     case 'z':
         sem_post(&shared->asleep);
         return sb_sleep(request, LONG_MS);
+    case 'p':
+        sem_post(&shared->asleep);
+        await(&shared->awake, 1);
+        return 0;
     case 's':
         return sb_sleep(request, 1);
     case 'q':
@@ -272,14 +283,12 @@ static int dial(const struct sb_address *address)
     return -1;
 }
 
-/* Says a word and hears it in capitals: 0, or an error when the server went away instead. */
-static int exchange(struct stage *stage, int fd, const char *word, const char *answer)
+/* Hears an answer: 0, or an error when the server went away instead. */
+static int hear(struct stage *stage, int fd, const char *answer)
 {
     char heard[16];
-    size_t size = strlen(word), length = 0;
+    size_t size = strlen(answer), length = 0;
     struct pollfd fds[] = { { .fd = fd, .events = POLLIN }, { .fd = stage->over_fd, .events = POLLIN } };
-    if (send(fd, word, size, MSG_NOSIGNAL) < 0)
-        return -errno;
     while (length < size) {
         int r = poll(fds, 2, ANSWER_MS);
         if (r <= 0 || fds[0].revents == 0)
@@ -289,8 +298,13 @@ static int exchange(struct stage *stage, int fd, const char *word, const char *a
             return n < 0 ? -errno : -ECONNRESET;
         length += n;
     }
-    CHECK(memcmp(heard, answer, size) == 0, "heard '%.*s' for '%s'", (int)size, heard, word);
+    CHECK(memcmp(heard, answer, size) == 0, "heard '%.*s' for '%s'", (int)size, heard, answer);
     return 0;
+}
+
+static int exchange(struct stage *stage, int fd, const char *word, const char *answer)
+{
+    return send(fd, word, strlen(word), MSG_NOSIGNAL) < 0 ? -errno : hear(stage, fd, answer);
 }
 
 /* Forked handlers have inherited fd, so closing alone would not be heard. */
@@ -352,12 +366,6 @@ static void join_clients(struct client *clients)
 {
     for (int i = 0; i < MAX_CLIENTS; i++)
         pthread_join(clients[i].thread, NULL);
-}
-
-static void await(sem_t *semaphore, int count)
-{
-    while (count > 0)
-        count -= sem_wait(semaphore) == 0;
 }
 
 /* --- scenarios ---------------------------------------------------------------------------------------------------- */
@@ -466,6 +474,44 @@ static void shutdown_returns_although_it_serves_again(const struct design *desig
     tear_down(&stage);
 }
 
+static bool leaves_requests_to_others(const struct design *design)
+{
+    const char *last = strrchr(design->strategy, '+');
+    last = last ? last + 1 : design->strategy;
+    return !strstr(design->strategy, "prefork") && strchr("tpf", last[0]) && strncmp(last, "prethread", 9) != 0;
+}
+
+static bool waits(const struct design *design, const struct variant *variant)
+{
+    return variant->block_on_close && (!variant->daemon_threads || strcmp(design->strategy, "fork") == 0);
+}
+
+/* Close does not wait, but who still handles a request has all that it needs to answer. */
+static void what_close_does_not_wait_for_answers_yet(const struct design *design, const struct variant *variant)
+{
+    struct stage stage;
+    int fds[2];
+    set_up(&stage, design, variant, DRAIN_MS);
+    start(&stage);
+    int count = stage.n_addresses < 2 ? stage.n_addresses : 2;
+    for (int i = 0; i < count; i++) {
+        fds[i] = dial(&stage.address[i]);
+        CHECK(fds[i] >= 0 && send(fds[i], "pause", 5, MSG_NOSIGNAL) == 5, "cannot send: %s", strerror(errno));
+    }
+    await(&shared->asleep, count);
+    shut_down(&stage);
+    sb_server_destroy(stage.server);
+    stage.server = NULL;
+    for (int i = 0; i < count; i++)
+        sem_post(&shared->awake);
+    for (int i = 0; i < count; i++) {
+        int r = hear(&stage, fds[i], "PAUSE");
+        CHECK(r == 0, "no answer from address %d: %s", i, strerror(-r));
+        hang_up(fds[i]);
+    }
+    tear_down(&stage);
+}
+
 static void several_servers_at_once(const struct design *const *chosen)
 {
     struct stage stages[SERVERS];
@@ -501,6 +547,9 @@ static void run(const struct design *design)
         serves_under_load_and_again(design, &variants[i]);
         begin(design, "is destroyed while callers knock", variants[i].name);
         is_destroyed_while_callers_knock(design, &variants[i]);
+        begin(design, "what close does not wait for answers yet", variants[i].name);
+        if (leaves_requests_to_others(design) && !waits(design, &variants[i]))
+            what_close_does_not_wait_for_answers_yet(design, &variants[i]);
     }
     begin(design, "cuts off at the drain deadline", "plain");
     cuts_off_at_the_drain_deadline(design);
@@ -563,6 +612,7 @@ int main(int argc, char **argv)
     shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     CHECK(shared != MAP_FAILED, "cannot map memory");
     sem_init(&shared->asleep, 1, 0);
+    sem_init(&shared->awake, 1, 0);
     struct census before = take_first_census();
     for (int i = 0; i < DESIGNS; i++)
         if ((strstr(designs[i].strategy, "fork") != NULL) == forks) {
