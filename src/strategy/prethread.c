@@ -115,7 +115,9 @@ static int serve_forever(struct sb_server *server)
         supervise(server);
         if (passes)
             sb_channel_end(server);
-        sb_server_drain(server);
+        /* The loops' own requests only: who hands them on leaves them to server_close. */
+        if (!(server->traits & SB_DISPATCHES))
+            sb_server_drain(server);
         r = join_loops(loops, count);
     }
     if (passes)
