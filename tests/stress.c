@@ -29,7 +29,7 @@
 #include "designs.h"
 
 enum { SCENARIO_S = 30, ANSWER_MS = 10000, LONG_MS = 600000, DRAIN_MS = 30 };
-enum { MAX_CLIENTS = 8, VISITS = 12, RACERS = 3, RESTARTS = 50, SERVERS = 4 };
+enum { MAX_CLIENTS = 8, VISITS = 12, RACERS = 3, RESTARTS = 20, SERVERS = 4 };
 
 /* --- checks ------------------------------------------------------------------------------------------------------- */
 
