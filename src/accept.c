@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
@@ -35,7 +34,7 @@ const char *sb_discipline_name(enum sb_discipline discipline)
     return discipline_names[discipline];
 }
 
-/* --- mutex and flock ----------------------------------------------------------------------------------------------- */
+/* --- mutex and flock ---------------------------------------------------------------------------------------------- */
 
 static pthread_mutex_t *accept_mutex(const struct sb_server *server)
 {
@@ -100,7 +99,7 @@ static void unlock(struct sb_gate *gate)
         flock(gate->lock_fd, LOCK_UN);
 }
 
-/* --- pass ---------------------------------------------------------------------------------------------------------- */
+/* --- pass --------------------------------------------------------------------------------------------------------- */
 
 struct passed {
     unsigned listener;
@@ -194,7 +193,7 @@ static int receive_passed(struct sb_server *server, struct sb_request **ret_requ
     return 0;
 }
 
-/* --- the gate ------------------------------------------------------------------------------------------------------ */
+/* --- the gate ----------------------------------------------------------------------------------------------------- */
 
 static int watch(struct sb_gate *gate, int fd, uint32_t events, uint32_t meaning)
 {
@@ -262,13 +261,10 @@ int sb_gate_open(struct sb_gate *gate, struct sb_server *server, enum sb_gate_ro
 
 static void release_place(struct sb_gate *gate)
 {
-    struct sb_server *server = gate->server;
     if (!gate->reserved)
         return;
     gate->reserved = false;
-    atomic_fetch_sub(&server->inflight, 1);
-    if (atomic_load(&server->waiting_for_room) > 0)
-        sb_wakeup_set(&server->room);
+    sb_server_release_place(gate->server);
 }
 
 void sb_gate_close(struct sb_gate *gate)

@@ -18,7 +18,7 @@ struct sb_gate {
     int lock_fd;                /* flock: an open file description of its own; -1: none */
     bool reserved;              /* holds one of the server's places */
     unsigned sources;           /* listeners, or the channel, that it watches */
-    bool hot;                   /* the only source had a request, which was handled here, so that another may wait by now */
+    bool hot;                   /* the only source had a request last time, handled here: another may wait by now */
     struct epoll_event events[16];
     int n_events, next_event;
 };
@@ -35,8 +35,9 @@ int sb_gate_next(struct sb_gate *gate, int timeout_ms, struct sb_request **ret_r
 /* Stops accepting for a moment, after a request could not be given to a thread or child. */
 void sb_gate_pause(struct sb_gate *gate);
 
-/* pass: makes the channel, gives a request's descriptor to a worker (and consumes the request), tells the workers that no
- * more will come, and closes it when they have ended. A worker in a process of its own leaves the writing to its parent. */
+/* pass: makes the channel, gives a request's descriptor to a worker (and consumes the request), tells the workers that
+ * no more will come, and closes it when they have ended. A worker in a process of its own leaves the writing end to its
+ * parent. */
 int sb_channel_open(struct sb_server *server);
 void sb_channel_send(struct sb_server *server, struct sb_request *request);
 void sb_channel_end(struct sb_server *server);

@@ -122,8 +122,7 @@ static int base_get_request(struct sb_listener *listener, struct sb_request **re
 
 static void base_shutdown_request(struct sb_request *request)
 {
-    if (request->slot)
-        sb_slot_enter(request->slot, SB_CLOSING);
+    sb_slot_enter(request->slot, SB_CLOSING);
     request->listener->family.shutdown_request(request);
 }
 

@@ -1,8 +1,6 @@
 #include "child.h"
 
 #include <errno.h>
-#include <stdlib.h>
-#include <sys/epoll.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>

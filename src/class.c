@@ -67,7 +67,7 @@ void sb_class_resolve(const struct sb_class *const *list, unsigned n, struct sb_
         inherit(ret_table, list[n]);
 }
 
-/* --- reading a list ------------------------------------------------------------------------------------------------ */
+/* --- reading a list ----------------------------------------------------------------------------------------------- */
 
 static int refuse(struct sb_server *server, const char *why)
 {
@@ -111,7 +111,7 @@ static int add_plugin_class(struct sb_server *server, const char *file, const ch
     int r = sb_plugin_load_class(file, &class_, &why);
     if (r == 0)
         return add_class(server, class_, argument);
-    sb_server_log(server, SB_LOG_ERROR, "cannot load the strategy %s: %s", file, why);
+    sb_server_log(server, SB_LOG_ERROR, "cannot load the strategy %s: %s", file, why ? why : strerror(-r));
     free(why);
     return r;
 }
@@ -142,7 +142,7 @@ static int add_words(struct sb_server *server, const char *text)
     return 0;
 }
 
-/* --- what makes sense ---------------------------------------------------------------------------------------------- */
+/* --- what makes sense --------------------------------------------------------------------------------------------- */
 
 static int check_pair(struct sb_server *server, const struct sb_class *left, const struct sb_class *right)
 {
@@ -186,7 +186,7 @@ static int check_discipline(struct sb_server *server)
     return -EINVAL;
 }
 
-/* --- the resolved server ------------------------------------------------------------------------------------------- */
+/* --- the resolved server ------------------------------------------------------------------------------------------ */
 
 /* The names of a list that no text named: "thread" for { &sb_threading_mixin, &sb_tcp_class }. */
 static char *name_list(const struct sb_class *const *classes, unsigned n, const char *text)
@@ -276,8 +276,9 @@ int sb_classes_start(struct sb_server *server)
 void sb_classes_finish(struct sb_server *server)
 {
     for (unsigned i = 0; i < server->n_classes; i++) {
-        if (server->classes[i]->finish)
-            server->classes[i]->finish(server);
+        const struct sb_class *class_ = server->classes[i];
+        if (class_->finish && (server->states[i] || class_->state_size == 0))
+            class_->finish(server);
         free(server->states[i]);
     }
     free(server->strategy_words);

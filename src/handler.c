@@ -1,11 +1,10 @@
 #include "worker.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* --- options ------------------------------------------------------------------------------------------------------- */
+/* --- options ------------------------------------------------------------------------------------------------------ */
 
 static int bad_value(struct sb_server *server, const struct sb_handler *handler, const struct sb_option *option,
                      const char *value, const char *why)
@@ -130,8 +129,8 @@ static int check_block(struct sb_server *server, const struct sb_handler *handle
     size_t size = option_size(option->type);
     if (handler->options_size >= size && option->offset <= handler->options_size - size)
         return 0;
-    sb_server_log(server, SB_LOG_ERROR, "handler %s: its option %s lies outside its options block: options_size must be "
-                  "the block's sizeof", handler->name, option->name);
+    sb_server_log(server, SB_LOG_ERROR, "handler %s: its option %s lies outside its options block: options_size must "
+                  "be the block's sizeof", handler->name, option->name);
     return -EINVAL;
 }
 
@@ -150,7 +149,7 @@ static int set_defaults(struct sb_server *server, struct handler_state *state)
     return 0;
 }
 
-/* --- composition --------------------------------------------------------------------------------------------------- */
+/* --- composition -------------------------------------------------------------------------------------------------- */
 
 static int name_handlers(struct sb_server *server)
 {
@@ -250,7 +249,7 @@ void sb_handlers_finish(struct sb_server *server)
     free(server->handler_name);
 }
 
-/* --- a request's handler ------------------------------------------------------------------------------------------- */
+/* --- a request's handler ------------------------------------------------------------------------------------------ */
 
 static const struct handler_state *find_state(const struct sb_request *request, const struct sb_handler *self)
 {

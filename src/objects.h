@@ -43,7 +43,7 @@ struct sb_server {
 
     const struct sb_class *classes[MAX_CLASSES];    /* overrides and strategies, then the base; family left out */
     const char *arguments[MAX_CLASSES];             /* inside strategy_words */
-    struct sb_class supers[MAX_CLASSES];            /* supers[i]: classes[i..] resolved; supers[0] is the server's own */
+    struct sb_class supers[MAX_CLASSES];            /* supers[i]: classes[i..] resolved; supers[0]: the server's own */
     void *states[MAX_CLASSES];
     unsigned n_classes, traits;                     /* traits: of all classes together */
     char *strategy_words;
@@ -80,8 +80,9 @@ struct sb_server {
     atomic_bool shortage;           /* of descriptors, memory, threads or processes: said once */
     _Atomic int64_t drain_deadline_ns;  /* of requests in a loop that must end; 0: not yet set */
 
-    pthread_mutex_t lock;           /* guards requests, serving, and the states of the strategies */
-    pthread_cond_t changed;         /* broadcast when requests gets empty and when serving ends */
+    pthread_mutex_t lock;           /* guards requests and the closing of their descriptors, serving, servings, and the
+                                     * state of thread */
+    pthread_cond_t changed;         /* broadcast when requests gets empty, serving ends, the last thread has ended */
     struct sb_request *requests;    /* every request alive in this process */
     bool serving, closed;
     unsigned servings;              /* how many have ended */
@@ -134,16 +135,23 @@ static inline bool sb_server_is_verbose(const struct sb_server *server)
     return server->config.log_level >= SB_LOG_DEBUG;
 }
 
+/* The kernel's limit for each receive and send; -1: none, 0, which is "none" to the kernel: the shortest. Does nothing
+ * but setsockopt(2), so it is async-signal-safe (signal-safety(7)). */
+int sb_fd_settimeout(int fd, int timeout_ms);
+
 int64_t sb_now_ns(void);                            /* CLOCK_MONOTONIC */
 int64_t sb_deadline_ns(int timeout_ms);             /* from now; NEVER for -1 */
 int sb_remaining_ms(int64_t deadline_ns);           /* for poll(2): rounded up, -1 for NEVER */
 
-/* A request in the server's books; the place was reserved by the loop. It takes fd over, a connection unless packet_size,
- * the room for a datagram, is not 0. NULL: out of memory, fd is still the caller's. */
+/* A request in the server's books; the place was reserved by the loop. It takes fd over, a connection unless
+ * packet_size, the room for a datagram, is not 0. NULL: out of memory, fd is still the caller's. */
 struct sb_request *sb_request_new(struct sb_listener *listener, int fd, size_t packet_size);
 
 /* Undoes sb_request_new() where nothing came; the place stays reserved. */
 void sb_request_discard(struct sb_request *request);
+
+/* One of `limit` places is free again; a loop that waits for it is woken. */
+void sb_server_release_place(struct sb_server *server);
 
 /* Runs setup, handle and finish of the composed handler (handler.c): the base's finish_request. */
 int sb_handlers_run(struct sb_request *request);
@@ -181,8 +189,6 @@ int sb_server_drain_ms(const struct sb_server *server);
 
 /* Waits for this process's requests until then, and cuts them off. */
 void sb_server_drain(struct sb_server *server);
-void sb_server_cut(struct sb_server *server);
-
 /* Whether no request is alive in this process. */
 bool sb_server_is_idle(struct sb_server *server);
 

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -81,8 +80,8 @@ int sb_plugin_load_handler(const char *name, const char *const *path, const stru
         if (access(file, F_OK) == 0)
             return load_handler(file, ret_handler, ret_why);
     }
-    return fail(ret_why, -ENOENT, "there is no handler '%s'; 'switchboard list handlers' names them, and a plugin of your "
-                "own is named by its file, ./%s.so", name, name);
+    return fail(ret_why, -ENOENT, "there is no handler '%s'; 'switchboard list handlers' names them, and a plugin of "
+                "your own is named by its file, ./%s.so", name, name);
 }
 
 int sb_plugin_load_class(const char *file, const struct sb_class **ret_class, char **ret_why)

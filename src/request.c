@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #define LINE_BUFFER_SIZE 4096
 #define REPLY_SIZE_MAX 65535
@@ -16,7 +15,7 @@
 #define FULL_PEER_MS 1000
 #define FULL_PEER_RETRY_MS 10
 
-/* --- time ---------------------------------------------------------------------------------------------------------- */
+/* --- time --------------------------------------------------------------------------------------------------------- */
 
 int64_t sb_now_ns(void)
 {
@@ -41,7 +40,7 @@ int sb_remaining_ms(int64_t deadline_ns)
     return left_ms > 1000000000 ? 1000000000 : (int)left_ms;
 }
 
-/* --- waiting ------------------------------------------------------------------------------------------------------- */
+/* --- waiting ------------------------------------------------------------------------------------------------------ */
 
 static int wait_until(struct sb_request *request, int fd, short events, int64_t deadline_ns)
 {
@@ -93,7 +92,7 @@ int sb_sleep(struct sb_request *request, int milliseconds)
     return r == -ETIMEDOUT ? 0 : r;
 }
 
-/* --- receiving ----------------------------------------------------------------------------------------------------- */
+/* --- receiving ---------------------------------------------------------------------------------------------------- */
 
 void sb_request_log_received(struct sb_request *request, const char *data, size_t size)
 {
@@ -184,7 +183,7 @@ ssize_t sb_readline(struct sb_request *request, char *line, size_t size)
     return length;
 }
 
-/* --- sending ------------------------------------------------------------------------------------------------------- */
+/* --- sending ------------------------------------------------------------------------------------------------------ */
 
 /* Gathers a datagram's reply. */
 static int gather(struct sb_request *request, const void *buffer, size_t size)
@@ -269,7 +268,7 @@ int sb_printf(struct sb_request *request, const char *format, ...)
     return r < 0 ? r : length;
 }
 
-/* --- stdio --------------------------------------------------------------------------------------------------------- */
+/* --- stdio -------------------------------------------------------------------------------------------------------- */
 
 static ssize_t read_cookie(void *cookie, char *buffer, size_t size)
 {
@@ -287,8 +286,8 @@ static ssize_t write_cookie(void *cookie, const char *buffer, size_t size)
     return r < 0 ? 0 : (ssize_t)size;
 }
 
-/* The leftmost handler that sets a size decides, as it does for every attribute. glibc heeds a size only together with a
- * buffer (setvbuf(3)). */
+/* The leftmost handler that sets a size decides, as it does for every attribute. glibc heeds a size only together with
+ * a buffer (setvbuf(3)). */
 static FILE *open_stream(struct sb_request *request, const char *mode, size_t attribute_offset, char **buffer)
 {
     FILE *stream = fopencookie(request, mode, (cookie_io_functions_t){ .read = read_cookie, .write = write_cookie });
@@ -331,7 +330,7 @@ static int close_streams(struct sb_request *request)
     return r;
 }
 
-/* --- what stream and datagram handlers do around the handler's own methods ----------------------------------------- */
+/* --- what stream and datagram handlers do around the handler's own methods ---------------------------------------- */
 
 int sb_request_begin(struct sb_request *request, int timeout_ms, bool nodelay)
 {
@@ -371,21 +370,23 @@ int sb_request_flush(struct sb_request *request)
     return r < 0 ? r : sent;
 }
 
-/* --- settings and identity ----------------------------------------------------------------------------------------- */
+/* --- settings and identity ---------------------------------------------------------------------------------------- */
+
+int sb_fd_settimeout(int fd, int timeout_ms)
+{
+    struct timeval limit = { 0 };
+    if (timeout_ms >= 0)
+        limit = (struct timeval){ .tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms ? timeout_ms % 1000 * 1000 : 1 };
+    if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) < 0 ||
+        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) < 0)
+        return -errno;
+    return 0;
+}
 
 int sb_settimeout(struct sb_request *request, int timeout_ms)
 {
     request->timeout_ms = timeout_ms < 0 ? -1 : timeout_ms;
-    if (is_nonblocking(request))
-        return 0;
-    /* 0 means "no limit" to the kernel, but "at once" to poll(2): the shortest limit stands for it. */
-    struct timeval limit = { 0 };
-    if (timeout_ms >= 0)
-        limit = (struct timeval){ .tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms ? timeout_ms % 1000 * 1000 : 1 };
-    if (setsockopt(request->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) < 0 ||
-        setsockopt(request->fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) < 0)
-        return -errno;
-    return 0;
+    return is_nonblocking(request) ? 0 : sb_fd_settimeout(request->fd, timeout_ms);
 }
 
 int sb_gettimeout(const struct sb_request *request)

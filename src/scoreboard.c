@@ -90,7 +90,7 @@ struct sb_slot *sb_slot_claim(struct sb_server *server, unsigned worker)
 
 void sb_slot_release(struct sb_server *server, struct sb_slot *slot, enum sb_state last)
 {
-    if (!slot || slot == &unread_slot)
+    if (slot == &unread_slot)
         return;
     sb_slot_enter(slot, SB_CLOSING);
     __atomic_store_n(&slot->state, last, __ATOMIC_RELEASE);
@@ -143,6 +143,19 @@ const char *sb_state_name(uint32_t state)
 const struct sb_slot *sb_scoreboard_slot(const struct sb_scoreboard *board, unsigned n)
 {
     return slot_at(board, n);
+}
+
+bool sb_slot_peer(const struct sb_slot *slot, struct sb_address *ret_address)
+{
+    struct sb_address address;
+    memset(&address, 0, sizeof address);
+    memcpy(&address.in6, slot->peer, sizeof slot->peer);
+    if (address.sa.sa_family == AF_UNSPEC)
+        return false;
+    address.size = address.sa.sa_family == AF_UNIX ? 0 : sizeof address.in6;
+    address.socktype = SOCK_STREAM;
+    *ret_address = address;
+    return true;
 }
 
 struct sb_totals sb_scoreboard_totals(const struct sb_scoreboard *board)
@@ -199,6 +212,7 @@ static int map_board(int fd, const struct sb_scoreboard **ret_board)
     if (board == MAP_FAILED)
         return -errno;
     if (board->magic != SB_SCOREBOARD_MAGIC || board->version != SB_SCOREBOARD_VERSION ||
+        board->slot_size != sizeof(struct sb_slot) ||
         HEADER_SIZE + board->slot_count * sizeof(struct sb_slot) != (size_t)status.st_size) {
         munmap(board, status.st_size);
         return -EPROTO;

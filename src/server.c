@@ -15,7 +15,7 @@
 /* What ends within this is not worth a line. */
 #define QUIET_DRAIN_MS 100
 
-/* --- log ----------------------------------------------------------------------------------------------------------- */
+/* --- log ---------------------------------------------------------------------------------------------------------- */
 
 void sb_server_log(const struct sb_server *server, enum sb_log_level level, const char *format, ...)
 {
@@ -35,7 +35,7 @@ void sb_server_log(const struct sb_server *server, enum sb_log_level level, cons
     free(text);
 }
 
-/* --- the books of requests ----------------------------------------------------------------------------------------- */
+/* --- the books of requests ---------------------------------------------------------------------------------------- */
 
 static void server_free(struct sb_server *server);
 
@@ -95,12 +95,17 @@ void sb_request_discard(struct sb_request *request)
     sb_server_unref(server);
 }
 
-void sb_request_free(struct sb_request *request)
+void sb_server_release_place(struct sb_server *server)
 {
-    struct sb_server *server = request->server;
     atomic_fetch_sub(&server->inflight, 1);
     if (atomic_load(&server->waiting_for_room) > 0)
         sb_wakeup_set(&server->room);
+}
+
+void sb_request_free(struct sb_request *request)
+{
+    struct sb_server *server = request->server;
+    sb_server_release_place(server);
     sb_request_discard(request);
 }
 
@@ -110,7 +115,7 @@ void sb_request_end(struct sb_request *request)
     sb_request_free(request);
 }
 
-void sb_server_cut(struct sb_server *server)
+static void cut(struct sb_server *server)
 {
     sb_wakeup_set(&server->cut);
     pthread_mutex_lock(&server->lock);
@@ -174,7 +179,7 @@ void sb_server_drain(struct sb_server *server)
         return;
     sb_server_log(server, SB_LOG_WARNING, "the drain deadline has passed: cutting off %u request%s", left,
                   left == 1 ? "" : "s");
-    sb_server_cut(server);
+    cut(server);
     left = wait_until_idle(server, CUT_GRACE_MS);
     if (left > 0)
         sb_server_log(server, SB_LOG_ERROR, "%u request%s cannot be interrupted and %s left behind", left,
@@ -219,9 +224,9 @@ int sb_server_adopt(struct sb_server *server, struct sb_request *own)
     return sb_wakeup_init(&server->room, EFD_SEMAPHORE);
 }
 
-/* --- listeners ----------------------------------------------------------------------------------------------------- */
+/* --- listeners ---------------------------------------------------------------------------------------------------- */
 
-static const char *advice(int error, const struct sb_server *server)
+static const char *advice(int error)
 {
     switch (error) {
     case -EADDRINUSE:
@@ -236,9 +241,6 @@ static const char *advice(int error, const struct sb_server *server)
         return ": the folder of the path does not exist";
     case -EAFNOSUPPORT:
         return ": this kernel has no such address family";
-    case -EOPNOTSUPP:
-        return server->config.accept == SB_ACCEPT_REUSEPORT
-                   ? ": accept discipline reuseport is for tcp and udp; choose shared" : "";
     default:
         return "";
     }
@@ -290,15 +292,27 @@ static void resolve_family(struct sb_listener *listener)
     sb_class_resolve(list, n, &listener->family);
 }
 
+static int check_discipline(const struct sb_listener *listener)
+{
+    enum sb_discipline accept = listener->server->config.accept;
+    const char *why = NULL;
+    if (accept == SB_ACCEPT_PASS && is_datagram(listener))
+        why = "pass hands over connections, and this address has none";
+    if (accept == SB_ACCEPT_REUSEPORT && listener->address.sa.sa_family == AF_UNIX)
+        why = "reuseport is for tcp and udp";
+    if (!why)
+        return 0;
+    sb_server_log(listener->server, SB_LOG_ERROR, "the accept discipline does not suit %s: %s; choose shared",
+                  sb_address_scheme(&listener->address), why);
+    return -EINVAL;
+}
+
 static int activate(struct sb_listener *listener)
 {
     struct sb_server *server = listener->server;
-    if (is_datagram(listener) && server->config.accept == SB_ACCEPT_PASS) {
-        sb_server_log(server, SB_LOG_ERROR, "accept discipline pass hands over connections, and %s has none; choose "
-                      "shared", sb_address_scheme(&listener->address));
-        return -EINVAL;
-    }
-    int r = sb_handlers_check_family(server, listener);
+    int r = check_discipline(listener);
+    if (r == 0)
+        r = sb_handlers_check_family(server, listener);
     if (r < 0)
         return r;
     char text[SB_ADDRESS_TEXT_SIZE];
@@ -310,7 +324,7 @@ static int activate(struct sb_listener *listener)
         r = methods(server)->server_activate(listener);
     }
     if (r < 0)
-        sb_server_log(server, SB_LOG_ERROR, "cannot %s %s: %s%s", step, text, strerror(-r), advice(r, server));
+        sb_server_log(server, SB_LOG_ERROR, "cannot %s %s: %s%s", step, text, strerror(-r), advice(r));
     return r;
 }
 
@@ -348,7 +362,7 @@ struct sb_server *sb_listener_server(const struct sb_listener *listener)
     return listener->server;
 }
 
-/* --- create and destroy -------------------------------------------------------------------------------------------- */
+/* --- create and destroy ------------------------------------------------------------------------------------------- */
 
 static int init_wakeups(struct sb_server *server)
 {
@@ -505,20 +519,17 @@ const char *sb_server_handler_name(const struct sb_server *server)
     return server->handler_name;
 }
 
-/* --- running and stopping ------------------------------------------------------------------------------------------ */
+/* --- running and stopping ----------------------------------------------------------------------------------------- */
 
-/* A signal handler may run just before the loop's own thread blocks on its caller: then only the kernel can bound that.
- * setsockopt(2) is async-signal-safe (signal-safety(7)). */
+/* A signal handler may run just before the loop's own thread blocks on its caller: only the kernel can bound that. */
 static void bound_own_request(const struct sb_server *server)
 {
     const struct sb_request *request = sb_worker.request;
     int drain_ms = server->config.drain_timeout_ms;
     if (!request || request->server != server || request->datagram || drain_ms < 0 || (server->traits & SB_YIELDS))
         return;
-    struct timeval limit = { drain_ms / 1000, drain_ms ? drain_ms % 1000 * 1000 : 1 };
     int saved = errno;
-    setsockopt(request->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    setsockopt(request->fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+    sb_fd_settimeout(request->fd, drain_ms);
     errno = saved;
 }
 
@@ -569,8 +580,8 @@ int sb_server_serve_forever(struct sb_server *server)
 int sb_server_handle_request(struct sb_server *server)
 {
     if (server->config.accept == SB_ACCEPT_REUSEPORT) {
-        sb_server_log(server, SB_LOG_ERROR, "accept discipline reuseport has a listener for each worker, and one request "
-                      "alone would wait at the wrong one; choose shared");
+        sb_server_log(server, SB_LOG_ERROR, "accept discipline reuseport has a listener for each worker, and one "
+                      "request alone would wait at the wrong one; choose shared");
         return -EINVAL;
     }
     int r = begin_serving(server);
@@ -603,7 +614,7 @@ void sb_server_shutdown(struct sb_server *server)
     pthread_mutex_unlock(&server->lock);
     if (!late)
         return;
-    sb_server_cut(server);
+    cut(server);
     pthread_mutex_lock(&server->lock);
     while (is_serving(server, serving) && wait_for_change(server, NEVER))
         ;

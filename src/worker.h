@@ -10,7 +10,7 @@ struct sb_worker {
     unsigned index;             /* among all accept loops of the server */
     bool in_loop;               /* an accept loop runs here */
     bool handling;              /* a handler runs here */
-    const struct sb_request *request;   /* the one that the loop itself handles, between accept and close */
+    const struct sb_request *request;   /* the one that the loop itself handles, while its finish_request runs */
 };
 
 extern _Thread_local struct sb_worker sb_worker;

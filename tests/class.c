@@ -1,7 +1,6 @@
 /* Lists of classes: resolution, super, state, and what makes no sense. */
 #include <criterion/criterion.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <switchboard/switchboard.h>
 
@@ -69,7 +68,8 @@ Test(class, every_sensible_list_is_taken)
 {
     static const char *const lists[] = { "serial", "thread", "fork", "pool", "pool:16", "prefork", "prefork:2",
                                          "prethread:2", "prefork:2+thread", "prefork:4+pool:16", "prefork:2+fork",
-                                         "prefork:2+prethread:8", "prefork:2+prethread:2+pool:2", "prethread:2+thread" };
+                                         "prefork:2+prethread:8", "prefork:2+prethread:2+pool:2",
+                                         "prethread:2+thread" };
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
         struct sb_server *server;
         cr_assert_eq(create(NULL, lists[i], &server), 0, "%s: %s", lists[i], said);
@@ -99,7 +99,7 @@ Test(class, an_address_must_be_of_the_type_s_family)
     cr_expect_not_null(strstr(said, "type udp cannot have the address tcp://"), "%s", said);
 }
 
-/* --- resolution ---------------------------------------------------------------------------------------------------- */
+/* --- resolution --------------------------------------------------------------------------------------------------- */
 
 struct trace {
     char text[64];

@@ -1,6 +1,5 @@
 /* What the command says and does when something is wrong, and its plugins. */
 #include <criterion/criterion.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -37,7 +36,7 @@ static const char *plugin(const char *name)
     return path;
 }
 
-/* --- addresses ----------------------------------------------------------------------------------------------------- */
+/* --- addresses ---------------------------------------------------------------------------------------------------- */
 
 Test(command, a_taken_port_is_said_and_the_first_server_goes_on)
 {
@@ -124,7 +123,7 @@ Test(command, a_failing_second_address_takes_nothing_with_it)
     rmdir(folder);
 }
 
-/* --- words --------------------------------------------------------------------------------------------------------- */
+/* --- words -------------------------------------------------------------------------------------------------------- */
 
 Test(command, misuse_is_status_two)
 {
@@ -169,7 +168,7 @@ Test(command, a_discipline_that_does_not_fit_is_refused)
     SAYS("reuseport is for tcp and udp");
 }
 
-/* --- plugins ------------------------------------------------------------------------------------------------------- */
+/* --- plugins ------------------------------------------------------------------------------------------------------ */
 
 Test(command, bad_plugins_are_refused_with_the_reason)
 {
@@ -272,7 +271,7 @@ Test(command, handlers_are_found_on_switchboard_path)
     cr_expect_eq(served_end(&served, SIGTERM), 0);
 }
 
-/* --- life ---------------------------------------------------------------------------------------------------------- */
+/* --- life --------------------------------------------------------------------------------------------------------- */
 
 Test(command, once_serves_one_request)
 {
@@ -340,7 +339,7 @@ Test(command, verbose_prints_accept_receive_and_close_with_the_peer)
     cr_expect_eq(served_end(&served, SIGTERM), 0);
 }
 
-/* --- shortage ------------------------------------------------------------------------------------------------------ */
+/* --- shortage ----------------------------------------------------------------------------------------------------- */
 
 Test(command, running_out_of_descriptors_is_said_once_and_recovers)
 {
@@ -388,7 +387,7 @@ Test(command, a_worker_that_cannot_be_started_is_said_once_and_costs_no_more_tha
     }
 }
 
-/* --- supervision --------------------------------------------------------------------------------------------------- */
+/* --- supervision -------------------------------------------------------------------------------------------------- */
 
 Test(command, a_crashed_worker_is_named_and_replaced)
 {

@@ -2,7 +2,6 @@
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -15,7 +14,7 @@
 
 TestSuite(contract, .timeout = 60, .fini = served_kill_all);
 
-/* --- settings ------------------------------------------------------------------------------------------------------ */
+/* --- settings ----------------------------------------------------------------------------------------------------- */
 
 static bool is_stream(const char *family)
 {
@@ -117,7 +116,7 @@ static void await(bool (*reached)(const void *), const void *argument)
     cr_assert_fail("it did not happen in time");
 }
 
-/* --- answering ----------------------------------------------------------------------------------------------------- */
+/* --- answering ---------------------------------------------------------------------------------------------------- */
 
 PROMISE(answers_a_caller_and_ends_cleanly, NULL)
 {
@@ -224,7 +223,7 @@ PROMISE(unread_input_does_not_destroy_the_reply, streams)
     expect_clean_end(&served);
 }
 
-/* --- failing ------------------------------------------------------------------------------------------------------- */
+/* --- failing ------------------------------------------------------------------------------------------------------ */
 
 PROMISE(a_failing_handler_costs_its_own_request_only, NULL)
 {
@@ -252,7 +251,7 @@ PROMISE(a_crashing_handler_costs_its_own_process_only, surviving_streams)
     expect_clean_end(&served);
 }
 
-/* --- stopping ------------------------------------------------------------------------------------------------------ */
+/* --- stopping ----------------------------------------------------------------------------------------------------- */
 
 PROMISE(lets_a_running_talk_finish_after_a_stop, streams)
 {
@@ -307,7 +306,7 @@ PROMISE(a_sleeper_does_not_outlast_the_drain_deadline, streams)
     close(fd);
 }
 
-/* --- bounds and books ---------------------------------------------------------------------------------------------- */
+/* --- bounds and books --------------------------------------------------------------------------------------------- */
 
 PROMISE(a_caller_above_the_limit_waits_and_is_served, concurrent_streams)
 {

@@ -34,9 +34,11 @@ static const struct design designs[] = {
     { "prefork:2+prethread:2", "shared", 3, true, false, false },
     { "prefork:2+prethread:2", "flock", 3, true, false, false },
     { "prefork:2+prethread:2", "reuseport", 1, true, false, true },
+    { "prefork:2+pool:3", "reuseport", 1, true, false, true },
     { "prefork:2+fork", "shared", 3, true, false, false },
     { "prethread:2+thread", "shared", 3, false, false, false },
     { "prethread:2+pool:3", "shared", 3, false, false, false },
+    { "prethread:3+pool:1", "reuseport", 1, false, false, true },
 };
 
 static const char *const families[] = { "tcp", "udp", "unix", "unixgram" };

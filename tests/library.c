@@ -4,12 +4,10 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <switchboard/switchboard.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "designs.h"
@@ -48,7 +46,7 @@ static struct criterion_test_params settings(void)
     }                                                                                                      \
     static void check_##name(const struct setting *setting)
 
-/* --- a server in a thread ------------------------------------------------------------------------------------------ */
+/* --- a server in a thread ----------------------------------------------------------------------------------------- */
 
 static int handle(struct sb_request *request)
 {
@@ -117,7 +115,7 @@ static void visit(const struct sb_server *server)
     close(fd);
 }
 
-/* --- promises ------------------------------------------------------------------------------------------------------ */
+/* --- promises ----------------------------------------------------------------------------------------------------- */
 
 PROMISE(serves_stops_and_serves_again)
 {
@@ -164,7 +162,7 @@ PROMISE(handle_request_serves_one_or_times_out)
     sb_server_destroy(server);
 }
 
-/* --- what needs no design ------------------------------------------------------------------------------------------ */
+/* --- what needs no design ----------------------------------------------------------------------------------------- */
 
 static int stop_from_handler(struct sb_request *request)
 {
@@ -206,7 +204,7 @@ Test(library, destroys_nothing_without_complaint)
     sb_server_destroy(NULL);
 }
 
-/* --- handlers and their options ------------------------------------------------------------------------------------ */
+/* --- handlers and their options ----------------------------------------------------------------------------------- */
 
 static char said[1024];
 

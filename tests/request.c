@@ -62,7 +62,7 @@ static ssize_t ask(const struct sb_class *const *type, const char *address, cons
 
 static char answer[70000];
 
-/* --- reading ------------------------------------------------------------------------------------------------------- */
+/* --- reading ------------------------------------------------------------------------------------------------------ */
 
 static int lines(struct sb_request *request)
 {
@@ -110,7 +110,7 @@ Test(request, rfile_and_wfile_are_stdio_streams)
     cr_expect_str_eq(answer, "<one><two><three>", "the reply is one datagram");
 }
 
-/* --- datagrams ----------------------------------------------------------------------------------------------------- */
+/* --- datagrams ---------------------------------------------------------------------------------------------------- */
 
 static int silent(struct sb_request *request)
 {
@@ -158,7 +158,7 @@ Test(request, a_datagram_that_is_cut_off_is_counted_and_logged)
     sb_server_destroy(server);
 }
 
-/* --- time ---------------------------------------------------------------------------------------------------------- */
+/* --- time --------------------------------------------------------------------------------------------------------- */
 
 static int times(struct sb_request *request)
 {
@@ -226,7 +226,7 @@ Test(request, a_timeout_comes_under_a_storm_of_signals)
     sb_server_destroy(server);
 }
 
-/* --- identity ------------------------------------------------------------------------------------------------------ */
+/* --- identity ----------------------------------------------------------------------------------------------------- */
 
 static int identity(struct sb_request *request)
 {
@@ -256,7 +256,7 @@ Test(request, knows_both_ends)
     cr_expect_str_eq(answer, "unixgram 0 0 none named");
 }
 
-/* --- setup, handle, finish ----------------------------------------------------------------------------------------- */
+/* --- setup, handle, finish ---------------------------------------------------------------------------------------- */
 
 static char order[64];
 static int fail_in;

@@ -18,8 +18,8 @@ struct served {
     size_t length, seen;
 };
 
-/* Starts `switchboard serve`, in a process group of its own, with a NULL-terminated list of arguments; an argument "unix:SOCKET" or "unixgram:SOCKET"
- * has SOCKET replaced by a path in the temporary folder. Returns after the first ready line. */
+/* Starts `switchboard serve`, in a process group of its own, with a NULL-terminated list of arguments; in "unix:SOCKET"
+ * and "unixgram:SOCKET", SOCKET is replaced by a path in the temporary folder. Returns after the first ready line. */
 struct served served_start(const char *const *arguments);
 
 /* The same for a command that must fail: its exit status, and what it says on standard error. */

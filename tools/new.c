@@ -45,7 +45,7 @@ static const char source_template[] =
     "    return sb_printf(request, \"%s, %s\\n\", options->greeting, sb_client_name(request));\n"
     "}\n"
     "\n"
-    "/* Plain code that waits where it has to: threads, processes and fibers all run it as it is. */\n"
+    "/* Plain code that waits where it has to: threads and processes run it as it is. */\n"
     "static int handle(struct sb_request *request)\n"
     "{\n"
     "    const struct options *options = sb_options(request, &sb_handler);\n"

@@ -11,7 +11,6 @@
 #include <switchboard/switchboard.h>
 #include <unistd.h>
 
-#include "config.h"
 #include "plugins.h"
 
 #define DEFAULT_ADDRESS "tcp://127.0.0.1:8081"
@@ -36,8 +35,8 @@ enum {
 };
 
 static const struct argp_option option_table[] = {
-    { "strategy", 's', "LIST", 0, "serial, thread, fork, pool:N, prefork:N, prethread:N, your own ./FILE.so, or several "
-      "with plus signs: prefork:4+pool:16 (default thread)", 1 },
+    { "strategy", 's', "LIST", 0, "serial, thread, fork, pool:N, prefork:N, prethread:N, your own ./FILE.so, or "
+      "several with plus signs: prefork:4+pool:16 (default thread)", 1 },
     { "accept", 'a', "DISCIPLINE", 0, "how workers share a listener: shared, mutex, flock, pass or reuseport "
       "(default shared)", 1 },
     { "option", 'o', "KEY=VALUE", 0, "an option of the handler; HANDLER.KEY=VALUE where two have it", 1 },
@@ -49,8 +48,10 @@ static const struct argp_option option_table[] = {
     { "max-children", MAX_CHILDREN, "N", 0, "of fork: children at once (default 256)", 3 },
     { "max-requests", MAX_REQUESTS, "N", 0, "of prefork: replace a worker after N requests (default: never)", 3 },
     { "max-packet-size", MAX_PACKET, "BYTES", 0, "the longest datagram (default 65535)", 3 },
-    { "idle-timeout", IDLE_TIMEOUT, "SECONDS", 0, "give up a caller that is silent this long, 0: never (default 300)", 3 },
-    { "drain-timeout", DRAIN_TIMEOUT, "SECONDS", 0, "how long running requests may go on after a stop (default 5), with --once without limit", 3 },
+    { "idle-timeout", IDLE_TIMEOUT, "SECONDS", 0, "give up a caller that is silent this long, 0: never (default 300)",
+      3 },
+    { "drain-timeout", DRAIN_TIMEOUT, "SECONDS", 0, "how long running requests may go on after a stop "
+      "(default 5), with --once without limit", 3 },
     { "reuse-port", REUSE_PORT, NULL, 0, "let other servers share the port (SO_REUSEPORT)", 4 },
     { "nodelay", NODELAY, NULL, 0, "send small pieces at once (TCP_NODELAY)", 4 },
     { "user", USER, "NAME", 0, "become this user once the addresses are bound", 4 },
@@ -61,7 +62,7 @@ static const struct argp_option option_table[] = {
     { 0 },
 };
 
-/* --- the command line ---------------------------------------------------------------------------------------------- */
+/* --- the command line --------------------------------------------------------------------------------------------- */
 
 static int parse_number(struct argp_state *state, const char *name, const char *text, long min, long max)
 {
@@ -187,7 +188,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
     }
 }
 
-/* --- handlers ------------------------------------------------------------------------------------------------------ */
+/* --- handlers ----------------------------------------------------------------------------------------------------- */
 
 /* "auth+upper" to a NULL-terminated list. */
 static int load_handlers(char *names, const struct sb_handler **handlers)
@@ -210,7 +211,7 @@ static int load_handlers(char *names, const struct sb_handler **handlers)
     return 0;
 }
 
-/* --- users --------------------------------------------------------------------------------------------------------- */
+/* --- users -------------------------------------------------------------------------------------------------------- */
 
 struct identity {
     bool changes;
@@ -253,7 +254,7 @@ static int become(const struct identity *identity)
     return -EPERM;
 }
 
-/* --- serving ------------------------------------------------------------------------------------------------------- */
+/* --- serving ------------------------------------------------------------------------------------------------------ */
 
 static struct sb_server *server;
 

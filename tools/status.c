@@ -17,13 +17,8 @@ static double seconds_since(uint64_t since_ns)
 
 static const char *format_peer(const struct sb_slot *slot, char *text)
 {
-    struct sb_address address = { .size = sizeof address.in6, .socktype = SOCK_STREAM };
-    memcpy(&address.in6, slot->peer, sizeof address.in6);
-    if (address.sa.sa_family == AF_UNSPEC)
-        return "-";
-    if (address.sa.sa_family == AF_UNIX)
-        address.size = 0;
-    return sb_address_format_peer(&address, text);
+    struct sb_address address;
+    return sb_slot_peer(slot, &address) ? sb_address_format_peer(&address, text) : "-";
 }
 
 static void print_slot(const struct sb_slot *slot)

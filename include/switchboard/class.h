@@ -37,7 +37,8 @@ enum sb_class_trait {
 };
 
 struct sb_class {
-    const char *name, *summary;
+    const char *name;
+    const char *summary;        /* one line for `switchboard list strategies` */
     unsigned traits;            /* enum sb_class_trait */
     size_t state_size;          /* bytes for sb_state(), zeroed; one block for each server */
 
@@ -45,7 +46,8 @@ struct sb_class {
      * argument: the text behind the colon ("8" in pool:8), or NULL. Returns 0, or -errno after sb_server_log(). */
     int (*init)(struct sb_server *server, const char *argument);
 
-    /* __del__, not inherited: called once before the state is freed, even when init failed. */
+    /* __del__, not inherited: called once before the state is freed, even when init failed or was never called; then
+     * the state is still zeroed. */
     void (*finish)(struct sb_server *server);
 
     /* Methods of an address. Errors are -errno; the caller closes what is half made.
@@ -57,7 +59,9 @@ struct sb_class {
     /* The loop: returns 0 when a stop was asked for, -errno when it could not run. */
     int (*serve_forever)(struct sb_server *server);
 
-    /* Life of a request. All but process_request run where the handler does.
+    /* Life of a request. verify_request and process_request run in the accept loop, the others where the handler does;
+     * handle_error in the loop when process_request failed, close_request also in the process that has given the
+     * connection away.
      * process_request: takes the request over when it returns 0; on -errno the caller still has it, reports it through
      *     handle_error and ends it. The base handles it here and now.
      * finish_request: setup, handle, finish; 0 or the first error of the three.

@@ -26,8 +26,8 @@ struct sb_request;
 /* What a handler cannot bear. A server whose strategy or address asks for it is refused, unless forced. */
 enum sb_handler_trait {
     SB_NOT_THREAD_SAFE = 1 << 0,    /* touches shared state without a lock: not where handlers share memory at once */
-    SB_KEEPS_STATE = 1 << 1,        /* its memory must outlive a request: not where each request or worker is a process */
-    SB_BLOCKS = 1 << 2,             /* stops its thread other than by request.h's verbs: not where fibers share it */
+    SB_KEEPS_STATE = 1 << 1,        /* its memory must outlive a request: not where each worker is a process */
+    SB_BLOCKS = 1 << 2,             /* stops its thread other than by request.h's verbs: not where requests share it */
     SB_STREAM_ONLY = 1 << 3,        /* needs a connection: not on udp and unixgram */
     SB_DATAGRAM_ONLY = 1 << 4,      /* needs datagrams: not on tcp and unix */
 };

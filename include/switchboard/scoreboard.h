@@ -6,8 +6,10 @@
 #ifndef SWITCHBOARD_SCOREBOARD_H
 #define SWITCHBOARD_SCOREBOARD_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <switchboard/address.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -62,6 +64,9 @@ void sb_scoreboard_close(const struct sb_scoreboard *board);
 
 /* The n-th slot, n below board->slot_count. */
 const struct sb_slot *sb_scoreboard_slot(const struct sb_scoreboard *board, unsigned n);
+
+/* A slot's last caller; of a Unix socket just that it was one. False, and *ret_address untouched: none yet. */
+bool sb_slot_peer(const struct sb_slot *slot, struct sb_address *ret_address);
 
 struct sb_totals sb_scoreboard_totals(const struct sb_scoreboard *board);
 

@@ -54,7 +54,7 @@ struct sb_config {
                                  * to as many as there are workers may be finishing requests beside their successors */
     int poll_interval_ms;       /* the longest between two service_actions, where a class has them */
     int timeout_ms;             /* of handle_request; -1: none */
-    int idle_timeout_ms;        /* of each operation of a handler that sets none; -1: none */
+    int idle_timeout_ms;        /* of each operation of a handler that sets none; -1: none, 0: the shortest */
     int drain_timeout_ms;       /* how long close waits for what runs; then it is cut off; -1: without limit */
     bool block_on_close;        /* false: close does not wait */
     bool daemon_threads;        /* true: close does not wait for threads; what they use is freed by the last of them */
@@ -82,23 +82,24 @@ struct sb_config {
 int sb_server_create(const struct sb_class *const *type, const char *address, const struct sb_handler *const *handlers,
                      const struct sb_config *config, struct sb_server **ret_server);
 
-/* One more address for the same server, of any family. Before it serves. */
+/* One more address for the same server, of any family. Before it serves. Logs and returns as sb_server_create(). */
 int sb_server_listen(struct sb_server *server, const char *address);
 
-/* Serves until a stop is asked for. Returns 0, or -errno when the strategy could not start. The listeners stay open,
+/* Serves until a stop is asked for. Returns 0, or -errno when the strategy could not start (logged), -EBUSY while it
+ * serves already or after close. The listeners stay open,
  * and it may be called again. One call at a time. */
 int sb_server_serve_forever(struct sb_server *server);
 
 /* One request through the strategy's process_request, within config.timeout_ms: 1, 0 after handle_timeout or a stop,
- * or -errno; -EINVAL under reuseport, where each worker has a listener of its own. */
+ * or -errno as above; -EINVAL under reuseport, where each worker has a listener of its own. */
 int sb_server_handle_request(struct sb_server *server);
 
 /* Asks the loop to end; does not wait. From any thread, from a handler, from a signal handler; before serve_forever
  * (which then ends at once) and twice. */
 void sb_server_stop(struct sb_server *server);
 
-/* sb_server_stop(), and waits until the loop has ended; requests that the loop itself handles are cut off when the drain
- * deadline has passed. From a handler it does not wait, for the loop may be waiting for that handler. */
+/* sb_server_stop(), and waits until the loop has ended; requests that the loop itself handles are cut off when the
+ * drain deadline has passed. From a handler it does not wait, for the loop may be waiting for that handler. */
 void sb_server_shutdown(struct sb_server *server);
 
 /* Closes the listeners, waits for what runs (see block_on_close, drain_timeout_ms), then cuts it off. Twice is once. */
@@ -124,8 +125,8 @@ void sb_server_log(const struct sb_server *server, enum sb_log_level level, cons
     __attribute__((format(printf, 3, 4)));
 
 /* Plugins. Finds `name` in the directories of path (NULL-terminated), or loads it as a file when it has a slash.
- * The plugin stays loaded. Failure: -ENOENT, -EINVAL (not a plugin, or for another ABI), the reason in ret_why, a
- * malloc'd sentence that the caller frees. */
+ * The plugin stays loaded. A class is always named by its file. Failure: -ENOENT, -EACCES, -EINVAL (not a plugin, or
+ * for another ABI), the reason in ret_why, a malloc'd sentence that the caller frees, or NULL without memory. */
 int sb_plugin_load_handler(const char *name, const char *const *path, const struct sb_handler **ret_handler,
                            char **ret_why);
 int sb_plugin_load_class(const char *file, const struct sb_class **ret_class, char **ret_why);

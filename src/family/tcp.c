@@ -9,14 +9,14 @@
 #define LINGER_MS 1000
 #define LINGER_SIZE_MAX (1 << 20)
 
-int sb_listener_socket(const struct sb_listener *listener)
+static int open_socket(const struct sb_listener *listener)
 {
     int type = listener->address.socktype | SOCK_CLOEXEC | SOCK_NONBLOCK;
     int fd = socket(listener->address.sa.sa_family, type, 0);
     return fd < 0 ? -errno : fd;
 }
 
-int sb_listener_bind(struct sb_listener *listener, int fd)
+static int bind_socket(struct sb_listener *listener, int fd)
 {
     struct sb_address *address = &listener->address;
     if (bind(fd, &address->sa, address->size) < 0)
@@ -48,28 +48,22 @@ static int set_options(const struct sb_listener *listener, int fd)
     return r;
 }
 
-/* An accepted socket inherits these from its listener, which saves the calls for each connection (socket(7), tcp(7)). */
+/* An accepted socket inherits these from its listener, which saves calls for each connection (socket(7), tcp(7)). */
 static int set_inherited(const struct sb_listener *listener, int fd)
 {
     const struct sb_config *config = &listener->server->config;
     int r = config->disable_nagle_algorithm ? set(fd, IPPROTO_TCP, TCP_NODELAY, 1) : 0;
-    if (r < 0 || config->idle_timeout_ms < 0)
-        return r;
-    struct timeval limit = { config->idle_timeout_ms / 1000, config->idle_timeout_ms % 1000 * 1000 };
-    if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) < 0 ||
-        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) < 0)
-        return -errno;
-    return 0;
+    return r < 0 || config->idle_timeout_ms < 0 ? r : sb_fd_settimeout(fd, config->idle_timeout_ms);
 }
 
 static int bind_one(struct sb_listener *listener, int *ret_fd)
 {
-    int fd = sb_listener_socket(listener);
+    int fd = open_socket(listener);
     if (fd < 0)
         return fd;
     int r = set_options(listener, fd);
     if (r == 0)
-        r = sb_listener_bind(listener, fd);
+        r = bind_socket(listener, fd);
     if (r < 0)
         close(fd);
     else
@@ -200,7 +194,6 @@ static void close_request(struct sb_request *request)
 
 const struct sb_class sb_tcp_class = {
     .name = "tcp",
-    .summary = "connections over TCP",
     .traits = SB_FAMILY,
     .server_bind = sb_tcp_bind,
     .server_activate = server_activate,

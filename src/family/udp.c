@@ -68,7 +68,6 @@ static void close_request(struct sb_request *request)
 
 const struct sb_class sb_udp_class = {
     .name = "udp",
-    .summary = "datagrams over UDP",
     .traits = SB_FAMILY | SB_DATAGRAM,
     .server_activate = server_activate,
     .get_request = get_request,

@@ -2,7 +2,6 @@
 #include "family.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -18,7 +17,8 @@ static bool somebody_listens(const struct sb_address *address)
     return !refused;
 }
 
-int sb_unix_clear_path(const struct sb_address *address)
+/* Removes a socket's file that nobody listens on any more. -EADDRINUSE: somebody does, -EEXIST: not a socket. */
+static int clear_path(const struct sb_address *address)
 {
     const char *path = address->un.sun_path;
     struct stat status;
@@ -31,11 +31,9 @@ int sb_unix_clear_path(const struct sb_address *address)
     return unlink(path) < 0 && errno != ENOENT ? -errno : 0;
 }
 
-int sb_unix_bind(struct sb_listener *listener)
+static int server_bind(struct sb_listener *listener)
 {
-    if (listener->server->config.accept == SB_ACCEPT_REUSEPORT)
-        return -EOPNOTSUPP;
-    int r = sb_unix_clear_path(&listener->address);
+    int r = clear_path(&listener->address);
     if (r == 0)
         r = sb_tcp_bind(listener);
     if (r < 0 || listener->address.un.sun_path[0] == '\0')
@@ -51,14 +49,12 @@ int sb_unix_bind(struct sb_listener *listener)
 
 const struct sb_class sb_unix_stream_class = {
     .name = "unix",
-    .summary = "connections over a Unix socket",
     .traits = SB_FAMILY,
-    .server_bind = sb_unix_bind,
+    .server_bind = server_bind,
 };
 
 const struct sb_class sb_unix_datagram_class = {
     .name = "unixgram",
-    .summary = "datagrams over a Unix socket",
     .traits = SB_FAMILY | SB_DATAGRAM,
-    .server_bind = sb_unix_bind,
+    .server_bind = server_bind,
 };

@@ -14,8 +14,8 @@ struct state {
     int threads;
     pthread_mutex_t lock;               /* guards all below */
     pthread_cond_t filled;
-    bool ready, started, ending;
-    struct sb_request **queue;          /* a ring of `size`; the server's limit keeps it from overflowing */
+    bool ready, ending;
+    struct sb_request **queue;          /* a ring of `size`, the server's limit, which keeps it from overflowing */
     unsigned size, first, length;
     pthread_t *thread;
     int n_started;
@@ -24,7 +24,7 @@ struct state {
 static void finish(struct sb_server *server)
 {
     struct state *state = sb_state(server, &sb_pool_mixin);
-    if (!state || !state->ready)
+    if (!state->ready)
         return;
     pthread_mutex_destroy(&state->lock);
     pthread_cond_destroy(&state->filled);
@@ -40,13 +40,11 @@ static int init(struct sb_server *server, const char *argument)
         return state->threads;
     server->slots += state->threads;
     server->limit = MIN(server->limit, server->config.queue_size + state->threads);
-    state->size = server->limit;
-    state->queue = calloc(state->size, sizeof *state->queue);
     state->thread = calloc(state->threads, sizeof *state->thread);
     pthread_mutex_init(&state->lock, NULL);
     pthread_cond_init(&state->filled, NULL);
     state->ready = true;
-    return state->queue && state->thread ? 0 : -ENOMEM;
+    return state->thread ? 0 : -ENOMEM;
 }
 
 /* The next request, or NULL when the pool ends and nothing is left. */
@@ -86,6 +84,11 @@ static void *work(void *argument)
 static int start(struct sb_server *server, struct state *state)
 {
     int r = 0;
+    if (!state->queue) {
+        state->size = server->limit;
+        state->queue = calloc(state->size, sizeof *state->queue);
+        r = state->queue ? 0 : -ENOMEM;
+    }
     while (r == 0 && state->n_started < state->threads) {
         sb_server_ref(server);
         r = sb_thread_start(true, work, server, &state->thread[state->n_started]);
@@ -93,7 +96,6 @@ static int start(struct sb_server *server, struct state *state)
         if (r < 0)
             sb_server_unref(server);
     }
-    state->started = state->n_started == state->threads;
     if (r < 0 && state->n_started > 0)
         sb_shortage_begins(server, "cannot start all threads of the pool", r);
     return state->n_started > 0 ? 0 : r;
@@ -104,7 +106,7 @@ static int process_request(struct sb_request *request)
     struct sb_server *server = request->server;
     struct state *state = sb_state(server, &sb_pool_mixin);
     pthread_mutex_lock(&state->lock);
-    int r = state->started ? 0 : start(server, state);
+    int r = start(server, state);
     if (r == 0)
         state->queue[(state->first + state->length++) % state->size] = request;
     pthread_mutex_unlock(&state->lock);

@@ -44,11 +44,10 @@ static int init(struct sb_server *server, const char *argument)
 static void finish(struct sb_server *server)
 {
     struct state *state = sb_state(server, &sb_prefork_mixin);
-    if (state)
-        free(state->workers);
+    free(state->workers);
 }
 
-/* --- in the worker ------------------------------------------------------------------------------------------------- */
+/* --- in the worker ------------------------------------------------------------------------------------------------ */
 
 static int limit_worker(struct sb_server *server, const struct state *state, unsigned worker)
 {
@@ -77,7 +76,7 @@ static int run(struct sb_server *server, struct sb_child *child)
     return r < 0;
 }
 
-/* --- in the parent ------------------------------------------------------------------------------------------------- */
+/* --- in the parent ------------------------------------------------------------------------------------------------ */
 
 static void start_worker(struct sb_server *server, struct state *state, int n)
 {
@@ -111,21 +110,18 @@ static void schedule(struct worker *worker, const struct sb_child *child)
     worker->start_ns = sb_deadline_ns(delay_ms);
 }
 
-/* ", while serving 127.0.0.1:4711 and 3 others": who loses a connection with this process. */
+/* " while serving 127.0.0.1:4711 and 3 more": who loses a connection with this process. */
 static void describe_callers(struct sb_server *server, pid_t pid, char *text, size_t size)
 {
-    struct sb_address address = { .size = sizeof address.in6, .socktype = SOCK_STREAM };
+    struct sb_address address, other;
     char peer[SB_ADDRESS_TEXT_SIZE];
     unsigned count = 0;
     for (unsigned i = 0; i < server->board->slot_count; i++) {
         const struct sb_slot *slot = sb_scoreboard_slot(server->board, i);
-        if (slot->pid != pid || slot->state < SB_READING || slot->state > SB_CLOSING || slot->peer[0] == AF_UNSPEC)
+        if (slot->pid != pid || slot->state < SB_READING || slot->state > SB_CLOSING)
             continue;
-        if (count++ == 0)
-            memcpy(&address.in6, slot->peer, sizeof address.in6);
+        count += sb_slot_peer(slot, count == 0 ? &address : &other);
     }
-    if (address.sa.sa_family == AF_UNIX)
-        address.size = 0;
     text[0] = '\0';
     if (count == 1)
         snprintf(text, size, " while serving %s", sb_address_format_peer(&address, peer));
@@ -149,7 +145,6 @@ static void report(struct sb_server *server, const struct sb_child *child)
 static void bury(struct sb_server *server, struct sb_child *child)
 {
     sb_slots_bury(server, child->pid);
-    sb_slot_release(server, child->slot, SB_DEAD);
     free(child);
 }
 

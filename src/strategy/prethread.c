@@ -1,4 +1,4 @@
-/* N threads that each accept for themselves (UNP 30, designs 7 and 8; text 001). */
+/* N threads that each accept for themselves (UNP 30, design 7). */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-/* Not a plugin but a library to preload: pthread_create(3) and fork(2) fail as often as FAULTS says, then work again. */
+/* Not a plugin but a library to preload: pthread_create(3) and fork(2) fail as often as FAULTS says, then work. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>

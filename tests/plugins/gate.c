@@ -1,6 +1,4 @@
 /* A strategy from a plugin: an override that lets only every second request in. */
-#include <errno.h>
-#include <stdlib.h>
 #include <switchboard/switchboard.h>
 
 struct state {
