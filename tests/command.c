@@ -387,6 +387,23 @@ Test(command, a_worker_that_cannot_be_started_is_said_once_and_costs_no_more_tha
     }
 }
 
+Test(command, a_small_queue_behind_many_loops_holds)
+{
+    struct served served = served_start((const char *const[]){ "upper", "-s", "prethread:8+pool:1", "-a", "reuseport",
+                                                               "--queue=1", "tcp://127.0.0.1:0", NULL });
+    int fds[40];
+    for (int i = 0; i < 40; i++) {
+        fds[i] = dial(served.address);
+        say(fds[i], "a", 1);
+        shutdown(fds[i], SHUT_WR);
+    }
+    for (int i = 0; i < 40; i++) {
+        hear(fds[i], "A", 1);
+        close(fds[i]);
+    }
+    cr_expect_eq(served_end(&served, SIGTERM), 0);
+}
+
 /* --- supervision -------------------------------------------------------------------------------------------------- */
 
 Test(command, a_crashed_worker_is_named_and_replaced)

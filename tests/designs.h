@@ -38,7 +38,7 @@ static const struct design designs[] = {
     { "prefork:2+fork", "shared", 3, true, false, false },
     { "prethread:2+thread", "shared", 3, false, false, false },
     { "prethread:2+pool:3", "shared", 3, false, false, false },
-    { "prethread:3+pool:1", "reuseport", 1, false, false, true },
+    { "prethread:3+pool:3", "reuseport", 1, false, false, true },
 };
 
 static const char *const families[] = { "tcp", "udp", "unix", "unixgram" };
