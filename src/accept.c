@@ -122,9 +122,7 @@ int sb_channel_open(struct sb_server *server)
 
 void sb_channel_leave(struct sb_server *server)
 {
-    if (server->channel[1] >= 0)
-        close(server->channel[1]);
-    server->channel[1] = -1;
+    sb_fd_close(&server->channel[1]);
 }
 
 void sb_channel_end(struct sb_server *server)
@@ -138,9 +136,7 @@ void sb_channel_end(struct sb_server *server)
 void sb_channel_close(struct sb_server *server)
 {
     sb_channel_end(server);
-    if (server->channel[0] >= 0)
-        close(server->channel[0]);
-    server->channel[0] = -1;
+    sb_fd_close(&server->channel[0]);
 }
 
 static int send_passed(int channel, const struct passed *passed, int fd)

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <switchboard/switchboard.h>
+#include <unistd.h>
 #include "wakeup.h"
 
 #define MAX_CLASSES 16
@@ -135,6 +136,14 @@ static inline bool sb_server_is_verbose(const struct sb_server *server)
     return server->config.log_level >= SB_LOG_DEBUG;
 }
 
+/* Closes what is open, and forgets it. */
+static inline void sb_fd_close(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
 /* The kernel's limit for each receive and send; -1: none, 0, which is "none" to the kernel: the shortest. Does nothing
  * but setsockopt(2), so it is async-signal-safe (signal-safety(7)). */
 int sb_fd_settimeout(int fd, int timeout_ms);
@@ -202,5 +211,8 @@ int sb_base_handle_request(struct sb_server *server);
 /* Closes the descriptors; and removes the file of a Unix socket, in the process that made it. */
 void sb_listener_close(struct sb_listener *listener);
 void sb_listener_unlink(struct sb_listener *listener);
+
+/* Both, and the memory. */
+void sb_listener_free(struct sb_listener *listener);
 
 #endif

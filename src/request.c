@@ -5,7 +5,6 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define LINE_BUFFER_SIZE 4096
 #define REPLY_SIZE_MAX 65535
@@ -14,31 +13,6 @@
 /* How long a datagram's reply is offered to a peer on this machine that does not read, and how often. */
 #define FULL_PEER_MS 1000
 #define FULL_PEER_RETRY_MS 10
-
-/* --- time --------------------------------------------------------------------------------------------------------- */
-
-int64_t sb_now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
-}
-
-int64_t sb_deadline_ns(int timeout_ms)
-{
-    return timeout_ms < 0 ? NEVER : sb_now_ns() + timeout_ms * INT64_C(1000000);
-}
-
-int sb_remaining_ms(int64_t deadline_ns)
-{
-    if (deadline_ns == NEVER)
-        return -1;
-    int64_t left_ns = deadline_ns - sb_now_ns();
-    if (left_ns <= 0)
-        return 0;
-    int64_t left_ms = (left_ns + 999999) / 1000000;
-    return left_ms > 1000000000 ? 1000000000 : (int)left_ms;
-}
 
 /* --- waiting ------------------------------------------------------------------------------------------------------ */
 

@@ -5,7 +5,6 @@
 #include <time.h>
 #include <sys/eventfd.h>
 #include <sys/param.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "accept.h"
@@ -196,13 +195,6 @@ static void init_lock(struct sb_server *server)
     pthread_condattr_destroy(&attributes);
 }
 
-static void close_fd(int *fd)
-{
-    if (*fd >= 0)
-        close(*fd);
-    *fd = -1;
-}
-
 int sb_server_adopt(struct sb_server *server, struct sb_request *own)
 {
     server->process = 0;
@@ -219,147 +211,9 @@ int sb_server_adopt(struct sb_server *server, struct sb_request *own)
     if (own)
         return 0;
     server->process = getpid();
-    close_fd(&server->children_fd);
+    sb_fd_close(&server->children_fd);
     sb_wakeup_finish(&server->room);
     return sb_wakeup_init(&server->room, EFD_SEMAPHORE);
-}
-
-/* --- listeners ---------------------------------------------------------------------------------------------------- */
-
-static const char *advice(int error)
-{
-    switch (error) {
-    case -EADDRINUSE:
-        return ": another server has it; stop that one or choose another address (port 0 picks a free one)";
-    case -EACCES:
-        return ": ports below 1024 and other users' folders need root; choose a higher port or another path";
-    case -EADDRNOTAVAIL:
-        return ": no interface of this machine has that address";
-    case -EEXIST:
-        return ": the path exists and is not a socket; it is left alone, choose another path";
-    case -ENOENT:
-        return ": the folder of the path does not exist";
-    case -EAFNOSUPPORT:
-        return ": this kernel has no such address family";
-    default:
-        return "";
-    }
-}
-
-void sb_listener_close(struct sb_listener *listener)
-{
-    for (unsigned i = 0; listener->fds && i < listener->server->loops; i++)
-        if (listener->fds[i] != listener->fd)
-            close_fd(&listener->fds[i]);
-    free(listener->fds);
-    listener->fds = NULL;
-    close_fd(&listener->fd);
-}
-
-void sb_listener_unlink(struct sb_listener *listener)
-{
-    struct stat status;
-    if (listener->unlink_path && listener->server->owner == listener->server->process &&
-        lstat(listener->unlink_path, &status) == 0 && status.st_dev == listener->device &&
-        status.st_ino == listener->inode)
-        unlink(listener->unlink_path);
-    free(listener->unlink_path);
-    listener->unlink_path = NULL;
-}
-
-static void listener_free(struct sb_listener *listener)
-{
-    sb_listener_unlink(listener);
-    sb_listener_close(listener);
-    free(listener);
-}
-
-static bool is_datagram(const struct sb_listener *listener)
-{
-    return listener->family.traits & SB_DATAGRAM;
-}
-
-/* The type's own family where the scheme is its, else the one in the box. */
-static void resolve_family(struct sb_listener *listener)
-{
-    const char *scheme = sb_address_scheme(&listener->address);
-    const struct sb_class *const *list = listener->server->family;
-    if (!list || strcmp(list[0]->name, scheme) != 0)
-        list = sb_family_find(scheme);
-    unsigned n = 0;
-    while (list[n])
-        n++;
-    sb_class_resolve(list, n, &listener->family);
-}
-
-static int check_discipline(const struct sb_listener *listener)
-{
-    enum sb_discipline accept = listener->server->config.accept;
-    const char *why = NULL;
-    if (accept == SB_ACCEPT_PASS && is_datagram(listener))
-        why = "pass hands over connections, and this address has none";
-    if (accept == SB_ACCEPT_REUSEPORT && listener->address.sa.sa_family == AF_UNIX)
-        why = "reuseport is for tcp and udp";
-    if (!why)
-        return 0;
-    sb_server_log(listener->server, SB_LOG_ERROR, "the accept discipline does not suit %s: %s; choose shared",
-                  sb_address_scheme(&listener->address), why);
-    return -EINVAL;
-}
-
-static int activate(struct sb_listener *listener)
-{
-    struct sb_server *server = listener->server;
-    int r = check_discipline(listener);
-    if (r == 0)
-        r = sb_handlers_check_family(server, listener);
-    if (r < 0)
-        return r;
-    char text[SB_ADDRESS_TEXT_SIZE];
-    sb_address_format(&listener->address, text);
-    const char *step = "bind";
-    r = methods(server)->server_bind(listener);
-    if (r == 0) {
-        step = "listen on";
-        r = methods(server)->server_activate(listener);
-    }
-    if (r < 0)
-        sb_server_log(server, SB_LOG_ERROR, "cannot %s %s: %s%s", step, text, strerror(-r), advice(r));
-    return r;
-}
-
-int sb_server_listen(struct sb_server *server, const char *text)
-{
-    struct sb_listener **grown =
-        realloc(server->listeners, (server->n_listeners + 1) * sizeof *server->listeners);
-    struct sb_listener *listener = calloc(1, sizeof *listener);
-    if (grown)
-        server->listeners = grown;
-    if (!grown || !listener) {
-        free(listener);
-        return -ENOMEM;
-    }
-    *listener = (struct sb_listener){ .server = server, .index = server->n_listeners, .fd = -1 };
-    const char *why;
-    int r = sb_address_parse(text, server->family ? server->family[0]->name : NULL, &listener->address, &why);
-    if (r < 0) {
-        sb_server_log(server, SB_LOG_ERROR, "the address '%s' is wrong: %s", text, why);
-    } else {
-        resolve_family(listener);
-        r = activate(listener);
-    }
-    if (r < 0) {
-        listener_free(listener);
-        return r;
-    }
-    sb_address_format(&listener->address, listener->text);
-    server->listeners[server->n_listeners++] = listener;
-    return 0;
-}
-
-struct sb_server *sb_listener_server(const struct sb_listener *listener)
-{
-    return listener->server;
 }
 
 /* --- create and destroy ------------------------------------------------------------------------------------------- */
@@ -465,7 +319,7 @@ int sb_server_create(const struct sb_class *const *type, const char *address, co
 static void server_free(struct sb_server *server)
 {
     for (unsigned i = 0; i < server->n_listeners; i++)
-        listener_free(server->listeners[i]);
+        sb_listener_free(server->listeners[i]);
     free(server->listeners);
     sb_handlers_finish(server);
     sb_classes_finish(server);
@@ -475,10 +329,10 @@ static void server_free(struct sb_server *server)
     sb_wakeup_finish(&server->room);
     sb_wakeup_finish(&server->retire);
     sb_wakeup_finish(&server->notice);
-    close_fd(&server->channel[0]);
-    close_fd(&server->channel[1]);
-    close_fd(&server->lock_fd);
-    close_fd(&server->children_fd);
+    sb_fd_close(&server->channel[0]);
+    sb_fd_close(&server->channel[1]);
+    sb_fd_close(&server->lock_fd);
+    sb_fd_close(&server->children_fd);
     pthread_mutex_destroy(&server->lock);
     pthread_cond_destroy(&server->changed);
     free(server);

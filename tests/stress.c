@@ -2,8 +2,8 @@
  * ThreadSanitizer.
  *
  *     stress threads      every design of designs.h that does not fork
- *     stress processes    those that do. Not under AddressSanitizer, whose allocator is left locked in the child of
- *                          a process with threads; ThreadSanitizer wants TSAN_OPTIONS=die_after_fork=0
+ *     stress processes    those that do. Not under a sanitizer: the locks of its own allocator are left as another
+ *                          thread held them when a worker was forked, and then that worker hangs
  *
  * Exit status 0, or 1 with a sentence: a promise that broke, or a scenario that did not end within its deadline. */
 #include <dirent.h>

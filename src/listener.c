@@ -1,0 +1,144 @@
+/* The addresses of a server: resolving their family, binding, closing. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "objects.h"
+
+static const char *advice(int error)
+{
+    switch (error) {
+    case -EADDRINUSE:
+        return ": another server has it; stop that one or choose another address (port 0 picks a free one)";
+    case -EACCES:
+        return ": ports below 1024 and other users' folders need root; choose a higher port or another path";
+    case -EADDRNOTAVAIL:
+        return ": no interface of this machine has that address";
+    case -EEXIST:
+        return ": the path exists and is not a socket; it is left alone, choose another path";
+    case -ENOENT:
+        return ": the folder of the path does not exist";
+    case -EAFNOSUPPORT:
+        return ": this kernel has no such address family";
+    default:
+        return "";
+    }
+}
+
+void sb_listener_close(struct sb_listener *listener)
+{
+    for (unsigned i = 0; listener->fds && i < listener->server->loops; i++)
+        if (listener->fds[i] != listener->fd)
+            sb_fd_close(&listener->fds[i]);
+    free(listener->fds);
+    listener->fds = NULL;
+    sb_fd_close(&listener->fd);
+}
+
+void sb_listener_unlink(struct sb_listener *listener)
+{
+    struct stat status;
+    if (listener->unlink_path && listener->server->owner == listener->server->process &&
+        lstat(listener->unlink_path, &status) == 0 && status.st_dev == listener->device &&
+        status.st_ino == listener->inode)
+        unlink(listener->unlink_path);
+    free(listener->unlink_path);
+    listener->unlink_path = NULL;
+}
+
+void sb_listener_free(struct sb_listener *listener)
+{
+    sb_listener_unlink(listener);
+    sb_listener_close(listener);
+    free(listener);
+}
+
+static bool is_datagram(const struct sb_listener *listener)
+{
+    return listener->family.traits & SB_DATAGRAM;
+}
+
+/* The type's own family where the scheme is its, else the one in the box. */
+static void resolve_family(struct sb_listener *listener)
+{
+    const char *scheme = sb_address_scheme(&listener->address);
+    const struct sb_class *const *list = listener->server->family;
+    if (!list || strcmp(list[0]->name, scheme) != 0)
+        list = sb_family_find(scheme);
+    unsigned n = 0;
+    while (list[n])
+        n++;
+    sb_class_resolve(list, n, &listener->family);
+}
+
+static int check_discipline(const struct sb_listener *listener)
+{
+    enum sb_discipline accept = listener->server->config.accept;
+    const char *why = NULL;
+    if (accept == SB_ACCEPT_PASS && is_datagram(listener))
+        why = "pass hands over connections, and this address has none";
+    if (accept == SB_ACCEPT_REUSEPORT && listener->address.sa.sa_family == AF_UNIX)
+        why = "reuseport is for tcp and udp";
+    if (!why)
+        return 0;
+    sb_server_log(listener->server, SB_LOG_ERROR, "the accept discipline does not suit %s: %s; choose shared",
+                  sb_address_scheme(&listener->address), why);
+    return -EINVAL;
+}
+
+static int activate(struct sb_listener *listener)
+{
+    struct sb_server *server = listener->server;
+    int r = check_discipline(listener);
+    if (r == 0)
+        r = sb_handlers_check_family(server, listener);
+    if (r < 0)
+        return r;
+    char text[SB_ADDRESS_TEXT_SIZE];
+    sb_address_format(&listener->address, text);
+    const char *step = "bind";
+    r = methods(server)->server_bind(listener);
+    if (r == 0) {
+        step = "listen on";
+        r = methods(server)->server_activate(listener);
+    }
+    if (r < 0)
+        sb_server_log(server, SB_LOG_ERROR, "cannot %s %s: %s%s", step, text, strerror(-r), advice(r));
+    return r;
+}
+
+int sb_server_listen(struct sb_server *server, const char *text)
+{
+    struct sb_listener **grown =
+        realloc(server->listeners, (server->n_listeners + 1) * sizeof *server->listeners);
+    struct sb_listener *listener = calloc(1, sizeof *listener);
+    if (grown)
+        server->listeners = grown;
+    if (!grown || !listener) {
+        free(listener);
+        return -ENOMEM;
+    }
+    *listener = (struct sb_listener){ .server = server, .index = server->n_listeners, .fd = -1 };
+    const char *why;
+    int r = sb_address_parse(text, server->family ? server->family[0]->name : NULL, &listener->address, &why);
+    if (r < 0) {
+        sb_server_log(server, SB_LOG_ERROR, "the address '%s' is wrong: %s", text, why);
+    } else {
+        resolve_family(listener);
+        r = activate(listener);
+    }
+    if (r < 0) {
+        sb_listener_free(listener);
+        return r;
+    }
+    sb_address_format(&listener->address, listener->text);
+    server->listeners[server->n_listeners++] = listener;
+    return 0;
+}
+
+struct sb_server *sb_listener_server(const struct sb_listener *listener)
+{
+    return listener->server;
+}
