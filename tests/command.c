@@ -444,6 +444,27 @@ Test(command, a_worker_is_recycled_after_max_requests_without_losing_a_connectio
     }
 }
 
+/* More callers than the channel holds, and the only worker dies with it full. */
+Test(command, a_full_channel_does_not_keep_a_dead_worker_from_being_replaced)
+{
+    struct served served = served_start((const char *const[]){ "crash", "-s", "prefork:1", "-a", "pass",
+                                                               "tcp://127.0.0.1:0", NULL });
+    int fds[60];
+    fds[0] = dial(served.address);
+    for (int i = 1; i < 60; i++) {
+        fds[i] = dial(served.address);
+        say(fds[i], "hello\n", 6);
+        shutdown(fds[i], SHUT_WR);
+    }
+    say(fds[0], "segfault\n", 9);
+    for (int i = 1; i < 60; i++) {
+        hear(fds[i], "HELLO\n", 6);
+        close(fds[i]);
+    }
+    close(fds[0]);
+    cr_expect_eq(served_end(&served, SIGTERM), 0);
+}
+
 /* A worker that dies with the accept lock in its hand does not stop the others. */
 Test(command, a_dead_lock_holder_does_not_stop_the_others)
 {
