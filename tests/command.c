@@ -1,6 +1,7 @@
 /* What the command says and does when something is wrong, and its plugins. */
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -326,6 +327,30 @@ Test(command, restarts_on_a_port_in_time_wait)
     served = served_start((const char *const[]){ "upper", same, NULL });
     cr_expect_str_eq(served.address, same);
     cr_expect_eq(served_end(&served, SIGTERM), 0);
+}
+
+Test(command, becomes_another_user_once_it_is_bound)
+{
+    if (getuid() != 0)
+        cr_skip_test("only root can");
+    struct served served = served_start((const char *const[]){ "upper", "-s", "prefork:1", "--user=nobody",
+                                                               "tcp://127.0.0.1:0", NULL });
+    char file[32], line[128];
+    struct passwd *nobody = getpwnam("nobody");
+    unsigned real = 0, effective = 0;
+    snprintf(file, sizeof file, "/proc/%d/status", (int)served.pid);
+    FILE *status = fopen(file, "re");
+    while (status && fgets(line, sizeof line, status))
+        if (sscanf(line, "Uid: %u %u", &real, &effective) == 2)
+            break;
+    fclose(status);
+    cr_expect_eq(real, nobody->pw_uid);
+    cr_expect_eq(effective, nobody->pw_uid);
+    int fd = dial(served.address);
+    say(fd, "a", 1);
+    hear(fd, "A", 1);
+    close(fd);
+    cr_expect_eq(served_end(&served, SIGINT), 0);
 }
 
 Test(command, verbose_prints_accept_receive_and_close_with_the_peer)

@@ -1,0 +1,7 @@
+// As header.c, for C++.
+#include HEADER
+
+int main()
+{
+    return 0;
+}
