@@ -43,5 +43,5 @@ static int handle(struct sb_request *request)
     return n;
 }
 
-SB_HANDLER(.name = "bytes", .summary = "sends as many bytes as each line asks for",
+SB_HANDLER(.name = "bytes", .summary = "sends as many bytes as each line asks for (client --newline)",
            .options_size = sizeof(struct options), .options = option_table, .handle = handle);

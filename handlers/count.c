@@ -26,5 +26,6 @@ static int handle(struct sb_request *request)
     return n;
 }
 
-SB_HANDLER(.name = "count", .summary = "numbers the messages of a connection, until exit", .traits = SB_STREAM_ONLY,
+SB_HANDLER(.name = "count", .summary = "numbers the messages of a connection, in Chinese, until exit",
+           .traits = SB_STREAM_ONLY,
            .setup = setup, .handle = handle);

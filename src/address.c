@@ -92,7 +92,7 @@ static int split_host(const char *text, char host[HOST_SIZE], const char **ret_w
             return fail(ret_why, "an IPv6 address stands in brackets, [::1]:PORT", -EINVAL);
     }
     if (!colon || *colon != ':')
-        return fail(ret_why, "the port is missing", -EINVAL);
+        return fail(ret_why, "it must be HOST:PORT, such as 127.0.0.1:8081", -EINVAL);
     if (end - begin >= HOST_SIZE)
         return fail(ret_why, "the host name is too long", -EINVAL);
     memcpy(host, begin, end - begin);

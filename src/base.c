@@ -144,7 +144,9 @@ static int base_process_request(struct sb_request *request)
     sb_worker.request = request->in_loop ? request : NULL;
     int r = methods(server)->finish_request(request);
     sb_worker.request = NULL;
-    if (r < 0)
+    if (r == -ECANCELED && request->in_loop)
+        sb_server_log(server, SB_LOG_WARNING, "the drain deadline has passed: cutting off 1 request");
+    else if (r < 0 && r != -ECANCELED)
         methods(server)->handle_error(request, r);
     sb_request_end(request);
     return 0;

@@ -152,15 +152,21 @@ static void reap_until(struct sb_server *server, struct sb_children *children, i
 static unsigned kill_all(struct sb_children *children)
 {
     unsigned count = 0;
-    for (struct sb_child *child = children->first; child; child = child->next, count++)
+    for (struct sb_child *child = children->first; child; child = child->next, count++) {
+        child->killed = true;
         kill(child->pid, SIGKILL);
+    }
     return count;
 }
 
 void sb_children_drain(struct sb_server *server, struct sb_children *children, int timeout_ms,
                        void (*reaped)(struct sb_server *server, struct sb_child *child))
 {
-    reap_until(server, children, sb_deadline_ns(timeout_ms), reaped);
+    int quiet_ms = timeout_ms < 0 || timeout_ms > QUIET_DRAIN_MS ? QUIET_DRAIN_MS : timeout_ms;
+    reap_until(server, children, sb_deadline_ns(quiet_ms), reaped);
+    if (children->first && timeout_ms > quiet_ms)
+        sb_server_log(server, SB_LOG_INFO, "waiting up to %g s for processes with open requests", timeout_ms / 1000.0);
+    reap_until(server, children, sb_deadline_ns(timeout_ms < 0 ? -1 : timeout_ms - quiet_ms), reaped);
     unsigned left = kill_all(children);
     if (left > 0)
         sb_server_log(server, SB_LOG_WARNING, "the drain deadline has passed: ending %u process%s", left,

@@ -12,6 +12,7 @@ struct sb_child {
     int64_t born_ns;
     struct sb_slot *slot;           /* claimed for it before the fork */
     struct sb_request *request;     /* fork: what it handles; the parent keeps the books, not the descriptor */
+    bool killed;                    /* by us, at the drain deadline */
     unsigned worker;                /* prefork: which one */
     int status;                     /* once reaped: of waitpid(2) */
 };

@@ -124,6 +124,8 @@ static int add_word(struct sb_server *server, char *word)
         *colon++ = '\0';
     if (base)
         return add_plugin_class(server, word, colon);
+    if (word[0] == '\0')
+        return refuse(server, "a name is missing between the plus signs");
     const struct sb_class *class_ = find_strategy(word);
     return class_ ? add_class(server, class_, colon) : unknown_strategy(server, word);
 }
@@ -144,6 +146,14 @@ static int add_words(struct sb_server *server, const char *text)
 
 /* --- what makes sense --------------------------------------------------------------------------------------------- */
 
+static int refuse_order(struct sb_server *server, const struct sb_class *left, const struct sb_class *right)
+{
+    char why[160];
+    snprintf(why, sizeof why, "workers come first, then what each of them does with a request: write %s+%s, not %s+%s",
+             right->name, left->name, left->name, right->name);
+    return refuse(server, why);
+}
+
 static int check_pair(struct sb_server *server, const struct sb_class *left, const struct sb_class *right)
 {
     if (left == right)
@@ -151,8 +161,7 @@ static int check_pair(struct sb_server *server, const struct sb_class *left, con
     if ((left->traits & SB_DISPATCHES) && (right->traits & SB_DISPATCHES))
         return refuse(server, "two strategies in it both decide who handles a request; keep one");
     if ((left->traits & SB_DISPATCHES) && (right->traits & SB_LOOPS))
-        return refuse(server, "workers come first, then what each of them does with a request: "
-                              "write prefork+thread, not thread+prefork");
+        return refuse_order(server, left, right);
     if ((left->traits & SB_CONCURRENT) && (right->traits & SB_FORKS))
         return refuse(server, "a process with threads cannot fork safely: processes come first, prefork+prethread");
     if (left == &sb_serial_class || right == &sb_serial_class)
@@ -318,6 +327,7 @@ int sb_parse_count(struct sb_server *server, const struct sb_class *self, const 
     long count = strtol(argument, &end, 10);
     if (argument[0] >= '0' && argument[0] <= '9' && *end == '\0' && count >= 1 && count <= max)
         return (int)count;
-    sb_server_log(server, SB_LOG_ERROR, "%s:%s: the number of workers must be from 1 to %d", self->name, argument, max);
+    sb_server_log(server, SB_LOG_ERROR, "the strategy '%s:%s' is wrong: the number of workers must be from 1 to %d",
+                  self->name, argument, max);
     return -EINVAL;
 }

@@ -88,6 +88,19 @@ static bool names_handler(const char *text, const char *dot, const struct sb_han
     return strlen(handler->name) == length && strncmp(handler->name, text, length) == 0;
 }
 
+static int unknown_option(struct sb_server *server, const char *name, int length)
+{
+    char known[512] = "";
+    for (unsigned i = 0; i < server->n_handlers; i++)
+        for (const struct sb_option *option = server->handlers[i].handler->options; option && option->name; option++) {
+            size_t used = strlen(known);
+            snprintf(known + used, sizeof known - used, "%s%s", used ? ", " : "it has ", option->name);
+        }
+    sb_server_log(server, SB_LOG_ERROR, "the handler %s has no option '%.*s': %s", server->handler_name, length, name,
+                  known[0] ? known : "it has none");
+    return -EINVAL;
+}
+
 /* "key=value" for the one handler that declares it, or "handler.key=value". */
 static int apply_option(struct sb_server *server, const char *text)
 {
@@ -112,9 +125,7 @@ static int apply_option(struct sb_server *server, const char *text)
         found = state;
     }
     if (!found) {
-        sb_server_log(server, SB_LOG_ERROR, "the handler %s has no option '%.*s'; 'switchboard list handlers' shows "
-                      "what it has", server->handler_name, (int)(equals - text), text);
-        return -EINVAL;
+        return unknown_option(server, text, equals - text);
     }
     return set_option(server, found, find_option(found->handler, key, equals - key), equals + 1);
 }

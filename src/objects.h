@@ -14,6 +14,9 @@
 #define MAX_HANDLERS 8
 #define NEVER INT64_MAX
 
+/* A drain that is over within this is not worth a line. */
+#define QUIET_DRAIN_MS 100
+
 /* What a request has left to end once it is cut off. */
 #define CUT_GRACE_MS 500
 

@@ -80,8 +80,9 @@ int sb_plugin_load_handler(const char *name, const char *const *path, const stru
         if (access(file, F_OK) == 0)
             return load_handler(file, ret_handler, ret_why);
     }
+    bool has_ending = strlen(name) > 3 && strcmp(name + strlen(name) - 3, ".so") == 0;
     return fail(ret_why, -ENOENT, "there is no handler '%s'; 'switchboard list handlers' names them, and a plugin of "
-                "your own is named by its file, ./%s.so", name, name);
+                "your own is named by its file, ./%s%s", name, name, has_ending ? "" : ".so");
 }
 
 int sb_plugin_load_class(const char *file, const struct sb_class **ret_class, char **ret_why)

@@ -11,9 +11,6 @@
 #include "child.h"
 #include "worker.h"
 
-/* What ends within this is not worth a line. */
-#define QUIET_DRAIN_MS 100
-
 /* --- log ---------------------------------------------------------------------------------------------------------- */
 
 void sb_server_log(const struct sb_server *server, enum sb_log_level level, const char *format, ...)
@@ -170,7 +167,7 @@ void sb_server_drain(struct sb_server *server)
     unsigned left = wait_until_idle(server, timeout_ms >= 0 ? MIN(timeout_ms, QUIET_DRAIN_MS) : QUIET_DRAIN_MS);
     if (left > 0 && (timeout_ms < 0 || timeout_ms > QUIET_DRAIN_MS)) {
         if (timeout_ms > 0)
-            sb_server_log(server, SB_LOG_INFO, "waiting up to %g s for %u running request%s", timeout_ms / 1000.0, left,
+            sb_server_log(server, SB_LOG_INFO, "waiting up to %g s for %u open request%s", timeout_ms / 1000.0, left,
                           left == 1 ? "" : "s");
         left = wait_until_idle(server, timeout_ms < 0 ? -1 : timeout_ms - QUIET_DRAIN_MS);
     }

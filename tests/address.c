@@ -52,10 +52,10 @@ Test(address, says_what_is_wrong)
     expect_refused("tcp://127.0.0.1:", -EINVAL, "a number");
     expect_refused("tcp://127.0.0.1:99999999999999999999", -EINVAL, "at most 65535");
     expect_refused("tcp://127.0.0.1:80x", -EINVAL, "a number");
-    expect_refused("127.0.0.1", -EINVAL, "port is missing");
+    expect_refused("127.0.0.1", -EINVAL, "must be HOST:PORT");
     expect_refused("::1:80", -EINVAL, "brackets");
     expect_refused("[::1:80", -EINVAL, "not closed");
-    expect_refused("[::1]80", -EINVAL, "port is missing");
+    expect_refused("[::1]80", -EINVAL, "must be HOST:PORT");
     expect_refused("http://127.0.0.1:80", -EINVAL, "scheme");
     expect_refused("unix:", -EINVAL, "path is missing");
     expect_refused("tcp://no.such.host.invalid:80", -ENOENT, "does not resolve");

@@ -52,8 +52,9 @@ Test(class, a_senseless_list_is_refused_with_the_reason)
     expect_refused("prethread+prefork", "cannot fork safely");
     expect_refused("prethread+fork", "cannot fork safely");
     expect_refused("serial+thread", "serial stands alone");
-    expect_refused("", "no strategy ''");
-    expect_refused("thread+", "no strategy ''");
+    expect_refused("", "a name is missing");
+    expect_refused("thread+", "a name is missing");
+    expect_refused("pool:2+prefork:2", "write prefork+pool, not pool+prefork");
     expect_refused("threads", "no strategy 'threads'");
     expect_refused("pool:", "from 1 to");
     expect_refused("pool:0", "from 1 to");

@@ -69,11 +69,10 @@ static int is_plugin(const struct dirent *entry)
     return length > 3 && strcmp(entry->d_name + length - 3, ".so") == 0;
 }
 
-static int list_file(const char *folder, const char *name)
+static int list_file(const char *file)
 {
-    char file[4096], *why;
+    char *why;
     const struct sb_handler *handler;
-    snprintf(file, sizeof file, "%s/%s", folder, name);
     if (sb_plugin_load_handler(file, NULL, &handler, &why) == 0) {
         print_handler(handler);
         return 0;
@@ -90,7 +89,9 @@ static int list_handlers(void)
         struct dirent **entries;
         int count = scandir(*folder, &entries, is_plugin, alphasort);
         for (int i = 0; i < count; i++) {
-            failed |= list_file(*folder, entries[i]->d_name);
+            char file[4096];
+            snprintf(file, sizeof file, "%s/%s", *folder, entries[i]->d_name);
+            failed |= list_file(file);
             free(entries[i]);
         }
         if (count >= 0)
@@ -103,7 +104,7 @@ int list_main(int argc, char **argv)
 {
     const char *what = argc > 1 ? argv[1] : "";
     if (argc == 2 && strcmp(what, "--help") == 0) {
-        printf("Usage: switchboard list [handlers|strategies]\n");
+        printf("Usage: switchboard list [handlers|strategies|./FILE.so]\n");
         return 0;
     }
     if (argc == 2 && strcmp(what, "strategies") == 0) {
@@ -112,8 +113,11 @@ int list_main(int argc, char **argv)
     }
     if (argc == 2 && strcmp(what, "handlers") == 0)
         return list_handlers();
+    if (argc == 2 && strchr(what, '/'))
+        return list_file(what);
     if (argc != 1) {
-        fprintf(stderr, "switchboard list: it lists 'handlers' or 'strategies', not '%s'\n", what);
+        fprintf(stderr, "switchboard list: give 'handlers', 'strategies', a plugin as ./FILE.so, or nothing, not "
+                "'%s'\n", argv[argc - 1]);
         return 2;
     }
     printf("Handlers:\n");

@@ -60,8 +60,8 @@ struct sb_class {
     int (*serve_forever)(struct sb_server *server);
 
     /* Life of a request. verify_request and process_request run in the accept loop, the others where the handler does;
-     * handle_error in the loop when process_request failed, close_request also in the process that has given the
-     * connection away.
+     * handle_error in the loop when process_request failed, and never for -ECANCELED, which is the server's own doing;
+     * close_request also in the process that has given the connection away.
      * process_request: takes the request over when it returns 0; on -errno the caller still has it, reports it through
      *     handle_error and ends it. The base handles it here and now.
      * finish_request: setup, handle, finish; 0 or the first error of the three.

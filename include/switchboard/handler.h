@@ -58,7 +58,7 @@ struct sb_handler {
     size_t options_size;        /* bytes of the options block: sb_options() */
     const struct sb_option *options;
 
-    /* Each returns 0, or -errno, which handle_error then reports. All run in the thread, process or fiber that the
+    /* Each returns 0, or -errno, which handle_error then reports. All run in the thread or process that the
      * strategy gave the request. NULL inherits from the handler behind this one, in the end a function that does
      * nothing; some handler of the list must have handle.
      * If setup fails neither handle nor finish runs; finish runs even when handle failed.

@@ -3,7 +3,7 @@
  * All calls belong to the thread of control that the strategy gave the request, and to no other at the same time.
  * They return >= 0, or -errno; -ETIMEDOUT when the request's timeout passed, -ECANCELED when the server stops and its
  * drain deadline is over; a receive that this meets blocked in the kernel reports the end, a send -EPIPE. Where a call
- * has to wait otherwise, it waits through the strategy's `wait`, so the same straight-line code serves under all of them.
+ * has to wait otherwise, it waits through the strategy's `wait`, so the same straight-line code serves under all.
  *
  * On a datagram, the receiving calls read the packet and then report the end, the sending calls gather one reply, which
  * goes to the sender when the handler has finished. Nothing sent means no reply; sending 0 bytes means an empty one. */

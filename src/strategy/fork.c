@@ -61,6 +61,8 @@ static void report(struct sb_server *server, const struct sb_child *child)
 {
     int status = child->status;
     const char *name = server->handler_name, *caller = sb_client_name(child->request);
+    if (child->killed)
+        return;
     if (WIFSIGNALED(status))
         sb_server_log(server, SB_LOG_ERROR, "handler %s was killed by signal %d (%s) in child %d while serving %s",
                       name, WTERMSIG(status), strsignal(WTERMSIG(status)), (int)child->pid, caller);

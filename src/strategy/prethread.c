@@ -83,6 +83,8 @@ static void supervise(struct sb_server *server)
         sb_server_stop(server);
         return;
     }
+    if (sb_worker.slot)
+        sb_slot_enter(sb_worker.slot, SB_WAITING);
     while ((r = sb_gate_next(&gate, -1, &request)) >= 0)
         if (r == 1)
             sb_channel_send(server, request);
