@@ -333,7 +333,7 @@ static int take(struct sb_gate *gate, uint32_t source, struct sb_request **ret_r
         r = receive_passed(server, ret_request);
     else
         r = methods(server)->get_request(server->listeners[source], ret_request);
-    gate->hot = r == 0 && gate->sources == 1 && !(server->traits & (SB_DISPATCHES | SB_LOOPS));
+    gate->hot = r == 0 && gate->sources == 1 && !(server->traits & SB_DISPATCHES);
     if (r == 0 && gate->role == SB_GATE_SUPERVISOR)
         atomic_fetch_add(&server->inflight, 1);
     gate->reserved &= r != 0;       /* the request has the place now */

@@ -18,7 +18,7 @@ struct sb_gate {
     int lock_fd;                /* flock: an open file description of its own; -1: none */
     bool reserved;              /* holds one of the server's places */
     unsigned sources;           /* listeners, or the channel, that it watches */
-    bool hot;                   /* the only loop, the only source, a request handled here: another may wait by now */
+    bool hot;                   /* the only source had a request last time, handled here: another may wait by now */
     struct epoll_event events[16];
     int n_events, next_event;
 };
