@@ -4,6 +4,7 @@
 #define DESIGNS_H
 
 #include <stdbool.h>
+#include <string.h>
 
 struct design {
     char strategy[32], accept[16];
@@ -42,6 +43,16 @@ static const struct design designs[] = {
 };
 
 static const char *const families[] = { "tcp", "udp", "unix", "unixgram" };
+
+static inline bool is_stream(const char *family)
+{
+    return strcmp(family, "tcp") == 0 || strcmp(family, "unix") == 0;
+}
+
+static inline bool fits(const struct design *design, const char *family)
+{
+    return (is_stream(family) || !design->streams_only) && (strncmp(family, "unix", 4) != 0 || !design->internet_only);
+}
 
 enum { DESIGNS = sizeof designs / sizeof *designs, FAMILIES = 4 };
 

@@ -14,12 +14,6 @@
 
 TestSuite(library, .timeout = 60);
 
-static bool fits(const struct design *design, const char *family)
-{
-    bool stream = strcmp(family, "tcp") == 0 || strcmp(family, "unix") == 0;
-    return (stream || !design->streams_only) && (strncmp(family, "unix", 4) != 0 || !design->internet_only);
-}
-
 static struct criterion_test_params settings(void)
 {
     struct setting *list = cr_calloc(DESIGNS * FAMILIES, sizeof *list);

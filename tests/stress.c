@@ -171,12 +171,6 @@ static void ignore_log(void *data, enum sb_log_level level, const char *text)
     (void)data, (void)level, (void)text;
 }
 
-static bool fits(const struct design *design, const char *family)
-{
-    bool is_stream = strcmp(family, "tcp") == 0 || strcmp(family, "unix") == 0;
-    return (is_stream || !design->streams_only) && (strncmp(family, "unix", 4) != 0 || !design->internet_only);
-}
-
 static void listen_on(struct stage *stage, const struct sb_config *config, const char *family)
 {
     char text[SB_ADDRESS_TEXT_SIZE];
