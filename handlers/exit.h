@@ -4,10 +4,10 @@
 #define HANDLERS_EXIT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <string.h>
-#include <sys/types.h>
 
-static inline bool says_exit(const char *text, ssize_t size)
+static inline bool says_exit(const char *text, size_t size)
 {
     while (size > 0 && (text[size - 1] == '\n' || text[size - 1] == '\r'))
         size--;

@@ -11,7 +11,8 @@ struct options {
 
 static const struct sb_option option_table[] = {
     { .name = "format", .type = SB_OPTION_STRING, .offset = offsetof(struct options, format),
-      .value = "%Y-%m-%d-%X", .help = "strftime format that answers an empty datagram" },
+      .value = "%Y-%m-%d-%X", .help = "strftime format that answers an empty message" },
+    SB_FRAME_OPTION,
     { .name = NULL },
 };
 
@@ -25,24 +26,22 @@ static int answer(struct sb_request *request, const char *format)
     if (localtime_r(&now, &local) == NULL)
         return -errno;
     size_t size = strftime(text, sizeof text, dotted, &local);
-    return size == 0 ? -EMSGSIZE : sb_sendall(request, text + 1, size - 1);
+    return size == 0 ? -EMSGSIZE : sb_send_message(request, text + 1, size - 1);
 }
 
 static int handle(struct sb_request *request)
 {
     const struct options *options = sb_options(request, &sb_handler);
     char format[FORMAT_SIZE + 1];
-    ssize_t n = sb_recv(request, format, FORMAT_SIZE);
-    if (n == 0 && sb_is_datagram(request))
-        return answer(request, options->format);
-    while (n > 0) {
-        format[n] = '\0';
-        int r = answer(request, format);
-        if (r < 0 || sb_is_datagram(request))
-            return r;
-        n = sb_recv(request, format, FORMAT_SIZE);
+    size_t size;
+    int r;
+    while ((r = sb_recv_message(request, format, FORMAT_SIZE, &size)) > 0) {
+        format[size] = '\0';
+        r = answer(request, size > 0 ? format : options->format);
+        if (r < 0)
+            break;
     }
-    return n;
+    return r;
 }
 
 SB_HANDLER(.name = "time", .summary = "tells the time in the strftime format it is asked with",

@@ -1,9 +1,9 @@
 /* upper: answers with the same bytes in capitals, as Python's bytes.upper() does: ASCII letters only. */
 #include <switchboard/switchboard.h>
 
-static void to_upper(char *text, ssize_t size)
+static void to_upper(char *text, size_t size)
 {
-    for (ssize_t i = 0; i < size; i++)
+    for (size_t i = 0; i < size; i++)
         if (text[i] >= 'a' && text[i] <= 'z')
             text[i] -= 'a' - 'A';
 }
@@ -11,18 +11,17 @@ static void to_upper(char *text, ssize_t size)
 static int handle(struct sb_request *request)
 {
     char text[1024];
-    ssize_t n;
-    /* The end is sent too: 0 bytes are nothing on a connection, and the answer to an empty datagram. */
-    do {
-        n = sb_recv(request, text, sizeof text);
-        if (n < 0)
-            return n;
-        to_upper(text, n);
-        int r = sb_sendall(request, text, n);
+    size_t size;
+    int r;
+    while ((r = sb_recv_message(request, text, sizeof text, &size)) > 0) {
+        to_upper(text, size);
+        r = sb_send_message(request, text, size);
         if (r < 0)
-            return r;
-    } while (n > 0);
-    return 0;
+            break;
+    }
+    return r;
 }
 
-SB_HANDLER(.name = "upper", .summary = "answers in capitals", .handle = handle);
+static const struct sb_option option_table[] = { SB_FRAME_OPTION, { .name = NULL } };
+
+SB_HANDLER(.name = "upper", .summary = "answers in capitals", .options = option_table, .handle = handle);

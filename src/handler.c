@@ -59,6 +59,13 @@ static int set_string(const char *value, char **field)
     return 0;
 }
 
+static int set_frame(struct sb_server *server, const struct sb_handler *handler, const struct sb_option *option,
+                     const char *value)
+{
+    const char *why;
+    return sb_framing_parse(value, &server->framing, &why) < 0 ? bad_value(server, handler, option, value, why) : 0;
+}
+
 static int set_option(struct sb_server *server, struct handler_state *state, const struct sb_option *option,
                       const char *value)
 {
@@ -70,6 +77,8 @@ static int set_option(struct sb_server *server, struct handler_state *state, con
         return set_bool(server, state->handler, option, value, field);
     case SB_OPTION_STRING:
         return set_string(value, field);
+    case SB_OPTION_FRAME:
+        return set_frame(server, state->handler, option, value);
     }
     return -EINVAL;
 }
@@ -138,6 +147,8 @@ static size_t option_size(enum sb_option_type type)
 static int check_block(struct sb_server *server, const struct sb_handler *handler, const struct sb_option *option)
 {
     size_t size = option_size(option->type);
+    if (option->type == SB_OPTION_FRAME)
+        return 0;
     if (handler->options_size >= size && option->offset <= handler->options_size - size)
         return 0;
     sb_server_log(server, SB_LOG_ERROR, "handler %s: its option %s lies outside its options block: options_size must "
@@ -233,25 +244,71 @@ static int check_traits(struct sb_server *server, unsigned classes, const char *
     return 0;
 }
 
-int sb_handlers_check_family(struct sb_server *server, const struct sb_listener *listener)
+static bool is_local(const struct sb_address *address)
 {
-    return check_traits(server, listener->family.traits, sb_address_scheme(&listener->address));
+    if (address->sa.sa_family == AF_INET)
+        return ntohl(address->in.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+    if (address->sa.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&address->in6.sin6_addr))
+        return address->in6.sin6_addr.s6_addr[12] == IN_LOOPBACKNET;
+    return address->sa.sa_family == AF_UNIX || IN6_IS_ADDR_LOOPBACK(&address->in6.sin6_addr);
+}
+
+/* A handler that strangers must not reach, at an address that they do: never without authentication in front. */
+static int check_locality(struct sb_server *server, const struct sb_address *address)
+{
+    char text[SB_ADDRESS_TEXT_SIZE];
+    bool authenticates = false;
+    for (unsigned i = 0; i < server->n_handlers && !is_local(address); i++) {
+        const struct sb_handler *handler = server->handlers[i].handler;
+        authenticates |= (handler->traits & SB_AUTHENTICATES) != 0;
+        if (!(handler->traits & SB_LOCAL_ONLY))
+            continue;
+        bool allowed = authenticates && server->config.force;
+        sb_server_log(server, allowed ? SB_LOG_WARNING : SB_LOG_ERROR,
+                      "the handler %s is dangerous in the hands of strangers, and %s is open to them%s", handler->name,
+                      sb_address_format(address, text), allowed ? " (forced)" : authenticates
+                      ? "; --force if they may have it once they are authenticated"
+                      : "; use 127.0.0.1, [::1] or a Unix socket, or put auth in front and --force it");
+        if (!allowed)
+            return -EPERM;
+    }
+    return 0;
+}
+
+int sb_handlers_check_address(struct sb_server *server, const struct sb_listener *listener)
+{
+    int r = check_traits(server, listener->family.traits, sb_address_scheme(&listener->address));
+    return r < 0 ? r : check_locality(server, &listener->address);
+}
+
+static int configure(struct sb_server *server, struct handler_state *state)
+{
+    int r = state->handler->configure ? state->handler->configure(server, state->options) : 0;
+    state->configured = r >= 0;
+    return r;
 }
 
 int sb_handlers_init(struct sb_server *server, const struct sb_handler *const *handlers)
 {
     int r = add_handlers(server, handlers);
-    for (unsigned i = 0; r == 0 && i < server->n_handlers; i++)
-        r = set_defaults(server, &server->handlers[i]);
+    /* From the right, for the leftmost handler's framing wins. */
+    for (unsigned i = server->n_handlers; r == 0 && i > 0; i--)
+        r = set_defaults(server, &server->handlers[i - 1]);
     for (const char *const *option = server->config.options; r == 0 && option && *option; option++)
         r = apply_option(server, *option);
-    return r < 0 ? r : check_traits(server, server->traits & ~(unsigned)SB_FAMILY, server->strategy);
+    if (r == 0)
+        r = check_traits(server, server->traits & ~(unsigned)SB_FAMILY, server->strategy);
+    for (unsigned i = 0; r == 0 && i < server->n_handlers; i++)
+        r = configure(server, &server->handlers[i]);
+    return r;
 }
 
 void sb_handlers_finish(struct sb_server *server)
 {
     for (unsigned i = 0; i < server->n_handlers; i++) {
         struct handler_state *state = &server->handlers[i];
+        if (state->configured && state->handler->release)
+            state->handler->release(state->options);
         for (const struct sb_option *option = state->handler->options; option && option->name; option++)
             if (option->type == SB_OPTION_STRING && state->options)
                 free(*(char **)((char *)state->options + option->offset));

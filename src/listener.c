@@ -93,7 +93,7 @@ static int activate(struct sb_listener *listener)
     struct sb_server *server = listener->server;
     int r = check_discipline(listener);
     if (r == 0)
-        r = sb_handlers_check_family(server, listener);
+        r = sb_handlers_check_address(server, listener);
     if (r < 0)
         return r;
     char text[SB_ADDRESS_TEXT_SIZE];

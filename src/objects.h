@@ -37,6 +37,7 @@ struct handler_state {
     const struct sb_handler *handler;
     void *options;
     size_t instance_offset;
+    bool configured;
 };
 
 struct sb_server {
@@ -56,6 +57,7 @@ struct sb_server {
     struct handler_state handlers[MAX_HANDLERS];
     unsigned n_handlers;
     size_t instance_size;
+    struct sb_framing framing;      /* of sb_recv_message and sb_send_message */
 
     struct sb_listener **listeners;
     unsigned n_listeners;
@@ -104,6 +106,8 @@ struct sb_request {
     struct sb_slot *slot;
     int fd;                                 /* a datagram's: the listener's; -1 once closed */
     bool datagram, saw_end, replied, in_loop;
+    bool heard;                             /* a message was received */
+    char *why;                              /* of the error that the handler returns, or NULL */
     const char *phase;                      /* setup, handle, finish: for handle_error */
     int timeout_ms;
     struct sb_address client;
@@ -170,8 +174,11 @@ int sb_handlers_run(struct sb_request *request);
 
 /* Reads and checks the options, the composition and the traits. Logs the reason. */
 int sb_handlers_init(struct sb_server *server, const struct sb_handler *const *handlers);
-int sb_handlers_check_family(struct sb_server *server, const struct sb_listener *listener);
+int sb_handlers_check_address(struct sb_server *server, const struct sb_listener *listener);
 void sb_handlers_finish(struct sb_server *server);
+
+/* Receives into the empty input of a stream; returns how much, 0 at the end, or -errno. */
+ssize_t sb_request_fill_input(struct sb_request *request);
 
 /* What the stream classes do before setup and after finish (request.c). */
 int sb_request_begin(struct sb_request *request, int timeout_ms, bool nodelay);

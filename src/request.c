@@ -120,7 +120,7 @@ ssize_t sb_recv(struct sb_request *request, void *buffer, size_t size)
     return receive(request, buffer, size);
 }
 
-static ssize_t fill_input(struct sb_request *request)
+ssize_t sb_request_fill_input(struct sb_request *request)
 {
     if (request->datagram)
         return 0;
@@ -139,7 +139,7 @@ ssize_t sb_readline(struct sb_request *request, char *line, size_t size)
     size_t length = 0;
     while (length < size - 1) {
         if (request->input_begin == request->input_end) {
-            ssize_t n = fill_input(request);
+            ssize_t n = sb_request_fill_input(request);
             if (n < 0)
                 return n;
             if (n == 0)
@@ -442,4 +442,15 @@ void sb_log(struct sb_request *request, const char *format, ...)
         return;
     sb_server_log(request->server, SB_LOG_DEBUG, "%s: %s", sb_client_name(request), text);
     free(text);
+}
+
+int sb_fail(struct sb_request *request, int error, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    free(request->why);
+    if (vasprintf(&request->why, format, arguments) < 0)
+        request->why = NULL;
+    va_end(arguments);
+    return error;
 }

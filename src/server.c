@@ -84,6 +84,7 @@ void sb_request_discard(struct sb_request *request)
         pthread_cond_broadcast(&server->changed);
     pthread_mutex_unlock(&server->lock);
     free(request->client_name);
+    free(request->why);
     free(request->instance);
     free(request->input);
     free(request->reply);

@@ -13,6 +13,7 @@
 TestSuite(request, .timeout = 30);
 
 static char logged[8192];
+static const char *framing = "none";
 
 static void record(void *data, enum sb_log_level level, const char *text)
 {
@@ -40,8 +41,12 @@ static ssize_t ask(const struct sb_class *const *type, const char *address, cons
 {
     struct sb_config config = SB_CONFIG_DEFAULTS;
     struct sb_server *server;
+    char option[32];
+    snprintf(option, sizeof option, "frame=%s", framing);
     config.log = record;
     config.timeout_ms = 10000;
+    const char *options[] = { option, NULL };
+    config.options = strcmp(framing, "none") == 0 ? NULL : options;
     logged[0] = '\0';
     cr_assert_eq(sb_server_create(type, address, SB_HANDLERS(handler), &config, &server), 0, "%s", logged);
     int fd = dial(server);
@@ -110,6 +115,125 @@ Test(request, rfile_and_wfile_are_stdio_streams)
     cr_expect_str_eq(answer, "<one><two><three>", "the reply is one datagram");
 }
 
+/* --- messages ----------------------------------------------------------------------------------------------------- */
+
+static int echo_messages(struct sb_request *request)
+{
+    char message[8];
+    size_t size;
+    int r;
+    while ((r = sb_recv_message(request, message, sizeof message, &size)) > 0)
+        if ((r = sb_send_message(request, message, size)) < 0)
+            break;
+    return r;
+}
+
+static const struct sb_option frame_option[] = { SB_FRAME_OPTION, { .name = NULL } };
+static const struct sb_handler echoes = { .name = "echoes", .options = frame_option, .handle = echo_messages };
+
+static void expect_echo(const char *name, const char *question, size_t size, const char *reply, size_t reply_size)
+{
+    framing = name;
+    ssize_t length = ask(sb_tcp_server, "127.0.0.1:0", &echoes, question, size, answer, sizeof answer);
+    cr_expect_eq(length, (ssize_t)reply_size, "%s: %zd bytes", name, length);
+    cr_expect_arr_eq(answer, reply, reply_size, "%s", name);
+}
+
+#define EXPECT_ECHO(name, question, reply) expect_echo(name, question, sizeof question - 1, reply, sizeof reply - 1)
+
+Test(request, messages_come_whole_and_go_framed)
+{
+    EXPECT_ECHO("none", "hello", "hello");
+    EXPECT_ECHO("u32", "\0\0\0\2hi\0\0\0\0\0\0\0\1x", "\0\0\0\2hi\0\0\0\0\0\0\0\1x");
+    EXPECT_ECHO("line", "one\n\ntwo\n", "one\n\ntwo\n");
+    EXPECT_ECHO("netstring", "3:one,0:,8:12345678,", "3:one,0:,8:12345678,");
+    EXPECT_ECHO("text2", "hello", "05hello");
+    EXPECT_ECHO("line/text8", "hello\n", "00000005hello");
+    EXPECT_ECHO("line/ready", "hi\nready", "2hi");
+    cr_expect(strstr(logged, "the caller ended in the middle of a message") == NULL, "%s", logged);
+}
+
+Test(request, an_answer_that_is_not_ready_is_refused)
+{
+    EXPECT_ECHO("line/ready", "hi\nreally?", "2");
+    cr_expect(strstr(logged, "the caller did not answer a length by ready (-74)"), "%s", logged);
+}
+
+Test(request, a_message_that_is_none_is_refused_with_the_reason)
+{
+    static const struct { const char *framing, *question; size_t size; const char *why; } cases[] = {
+        { "i32/none", "\xff\xff\xff\xff", 4, "the caller sent a negative length, -1 (framing i32) (-74)" },
+        { "i32/none", "\xff\xff\xff\x7f", 4, "2147483647 bytes, more than the 8 that are allowed (framing i32) (-90)" },
+        { "netstring", "99x", 3, "a length that is no number: '99x' (framing netstring) (-74)" },
+        { "netstring", "9:", 2, "a message of 9 bytes, more than the 8 that are allowed" },
+        { "netstring", "5:he", 4, "the caller ended in the middle of a message (-74)" },
+        { "u32", "\0\0", 2, "the caller ended in the middle of a message" },
+        { "line", "hello", 5, "the caller ended in the middle of a message" },
+        { "line/text2", "123456789\n", 10, "a line of more than the 8 bytes that are allowed" },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        expect_echo(cases[i].framing, cases[i].question, cases[i].size, "", 0);
+        cr_expect(strstr(logged, cases[i].why), "%s", logged);
+    }
+}
+
+Test(request, a_datagram_is_a_message_whatever_the_framing_and_an_empty_one_too)
+{
+    framing = "netstring";
+    cr_expect_eq(ask(sb_udp_server, "127.0.0.1:0", &echoes, "5:a,", 4, answer, sizeof answer), 4);
+    cr_expect_str_eq(answer, "5:a,");
+}
+
+static int marks_messages(struct sb_request *request)
+{
+    char message[8];
+    size_t size;
+    int r;
+    while ((r = sb_recv_message(request, message, sizeof message, &size)) > 0)
+        sb_printf(request, "[%zu]", size);
+    return r;
+}
+
+Test(request, an_empty_datagram_is_one_message_and_a_connection_without_words_none)
+{
+    static const struct sb_handler handler = { .name = "marks", .handle = marks_messages };
+    ASK(sb_udp_server, "127.0.0.1:0", &handler, "");
+    cr_expect_str_eq(answer, "[0]");
+    ASK(sb_tcp_server, "127.0.0.1:0", &handler, "");
+    cr_expect_str_eq(answer, "");
+}
+
+static int reads_in_turns(struct sb_request *request)
+{
+    char message[8], line[8], rest[8];
+    size_t size;
+    if (sb_recv_message(request, message, sizeof message, &size) != 1 || sb_readline(request, line, sizeof line) <= 0)
+        return -EPROTO;
+    ssize_t n = sb_recv(request, rest, sizeof rest);
+    return n < 0 ? n : sb_printf(request, "%.*s|%s|%.*s", (int)size, message, line, (int)n, rest);
+}
+
+Test(request, what_follows_a_message_is_there_for_readline_and_recv)
+{
+    static const struct sb_handler handler = { .name = "turns", .options = frame_option, .handle = reads_in_turns };
+    framing = "netstring";
+    ASK(sb_tcp_server, "127.0.0.1:0", &handler, "2:hi,line\nrest");
+    cr_expect_str_eq(answer, "hi|line\n|rest");
+}
+
+static int fails_with_a_reason(struct sb_request *request)
+{
+    sb_fail(request, -EIO, "a first reason");
+    return sb_fail(request, -EACCES, "the answer %d is wrong", 41);
+}
+
+Test(request, a_handler_says_why_it_fails)
+{
+    static const struct sb_handler handler = { .name = "fails", .handle = fails_with_a_reason };
+    ASK(sb_tcp_server, "127.0.0.1:0", &handler, "x");
+    cr_expect(strstr(logged, "handler fails, handle: the answer 41 is wrong (-13)"), "%s", logged);
+}
+
 /* --- datagrams ---------------------------------------------------------------------------------------------------- */
 
 static int silent(struct sb_request *request)
@@ -145,6 +269,8 @@ Test(request, a_datagram_that_is_cut_off_is_counted_and_logged)
     static const struct sb_handler handler = { .name = "silent", .handle = silent };
     struct sb_config config = SB_CONFIG_DEFAULTS;
     struct sb_server *server;
+    char option[32];
+    snprintf(option, sizeof option, "frame=%s", framing);
     config.log = record;
     config.max_packet_size = 4;
     logged[0] = '\0';
@@ -181,6 +307,8 @@ Test(request, timeouts_are_per_operation_and_descriptors_can_be_waited_for)
     static const struct sb_handler handler = { .name = "times", .handle = times };
     struct sb_config config = SB_CONFIG_DEFAULTS;
     struct sb_server *server;
+    char option[32];
+    snprintf(option, sizeof option, "frame=%s", framing);
     config.log = record;
     logged[0] = '\0';
     cr_assert_eq(sb_server_create(sb_tcp_server, "127.0.0.1:0", SB_HANDLERS(&handler), &config, &server), 0);
@@ -212,6 +340,8 @@ Test(request, a_timeout_comes_under_a_storm_of_signals)
     struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1 };
     struct sb_config config = SB_CONFIG_DEFAULTS;
     struct sb_server *server;
+    char option[32];
+    snprintf(option, sizeof option, "frame=%s", framing);
     config.log = record;
     logged[0] = '\0';
     signal(SIGUSR1, on_storm);

@@ -15,7 +15,8 @@ struct word {
 
 static const struct word handler_traits[] = {
     { SB_NOT_THREAD_SAFE, "not thread-safe" }, { SB_KEEPS_STATE, "keeps state" }, { SB_BLOCKS, "blocks" },
-    { SB_STREAM_ONLY, "stream only" }, { SB_DATAGRAM_ONLY, "datagram only" }, { 0, NULL },
+    { SB_STREAM_ONLY, "stream only" }, { SB_DATAGRAM_ONLY, "datagram only" },
+    { SB_LOCAL_ONLY, "local only" }, { SB_AUTHENTICATES, "authenticates" }, { 0, NULL },
 };
 
 static const struct word class_traits[] = {
@@ -49,6 +50,8 @@ static const char *type_name(const struct sb_option *option)
         return "NUMBER";
     case SB_OPTION_BOOL:
         return "yes|no";
+    case SB_OPTION_FRAME:
+        return "NAME";
     default:
         return "TEXT";
     }

@@ -19,6 +19,7 @@ extern "C" {
 #pragma GCC visibility push(default)
 
 struct sb_request;
+struct sb_server;
 
 /* Grows when a plugin built for an older one could not be served correctly. New members only ever come last. */
 #define SB_ABI_VERSION 1
@@ -30,6 +31,9 @@ enum sb_handler_trait {
     SB_BLOCKS = 1 << 2,             /* stops its thread other than by request.h's verbs: not where requests share it */
     SB_STREAM_ONLY = 1 << 3,        /* needs a connection: not on udp and unixgram */
     SB_DATAGRAM_ONLY = 1 << 4,      /* needs datagrams: not on tcp and unix */
+    SB_LOCAL_ONLY = 1 << 5,         /* dangerous in the hands of strangers: on loopback and Unix sockets; elsewhere only
+                                     * behind a handler with SB_AUTHENTICATES, and forced */
+    SB_AUTHENTICATES = 1 << 6,      /* not a weakness: its setup fails for callers it does not know */
 };
 
 /* An option is text KEY=VALUE, checked before anything is bound and stored in the handler's options block. */
@@ -37,6 +41,7 @@ enum sb_option_type {
     SB_OPTION_LONG,         /* long: decimal, within [min, max] */
     SB_OPTION_BOOL,         /* bool: yes, no, true, false, on, off, 1, 0 */
     SB_OPTION_STRING,       /* const char *: owned by the server, valid as long as it is */
+    SB_OPTION_FRAME,        /* no field: the framing of sb_recv_message() and sb_send_message(), as text (frame.h) */
 };
 
 struct sb_option {
@@ -47,6 +52,11 @@ struct sb_option {
     long min, max;              /* SB_OPTION_LONG only; both 0: any */
     const char *help;           /* one line, with the unit */
 };
+
+/* The row of a handler's option table that lets its messages be framed. */
+#define SB_FRAME_OPTION                                                                                    \
+    { .name = "frame", .type = SB_OPTION_FRAME, .value = "none",                                          \
+      .help = "none, text2, text8, ready, i32, u32, line, netstring" }
 
 struct sb_handler {
     uint32_t abi_version;       /* set by SB_HANDLER */
@@ -72,6 +82,12 @@ struct sb_handler {
     int rbufsize;                   /* of rfile: 0 stdio's own choice (Python's -1), 1 unbuffered, n bytes */
     int wbufsize;                   /* of wfile: 0 unbuffered, each call one write; n bytes */
     int disable_nagle_algorithm;    /* not 0: TCP_NODELAY (on TCP only) */
+
+    /* For the server, not for a request. configure: once, when the options are set and before an address is bound; it
+     * may fill other fields of the options block. Returns 0, or -errno after sb_server_log(). release: once, before
+     * the block is freed, when configure has returned 0. Either may be NULL; options is NULL without options_size. */
+    int (*configure)(struct sb_server *server, void *options);
+    void (*release)(void *options);
 };
 
 /* Exports a handler from a plugin: the one symbol the server looks up, also the name for sb_instance(). */

@@ -42,6 +42,17 @@ ssize_t sb_readline(struct sb_request *request, char *line, size_t size);
 /* Formats and sends all; returns the length. */
 int sb_printf(struct sb_request *request, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* The caller's next message, without its framing: the one that the option SB_FRAME_OPTION chose, `none` where the handler
+ * has no such option. Returns 1 and its length, perhaps 0; or 0 at the end, between two messages.
+ * With `none` a message is what one receive brings, at most size bytes; on a datagram too, whatever the framing.
+ * -EMSGSIZE: it is longer than size; -EBADMSG: no frame, or cut off by the end. The server's log says how; end the talk
+ * then, for the next message cannot be found. sb_recv() and sb_readline() continue behind the message. */
+int sb_recv_message(struct sb_request *request, void *buffer, size_t size, size_t *ret_length);
+
+/* Sends a message, framed; all of it, as sb_sendall(). -EMSGSIZE: longer than the framing can say; -EINVAL: a newline in
+ * a line; -EBADMSG: the caller did not say `ready`. */
+int sb_send_message(struct sb_request *request, const void *message, size_t size);
+
 /* stdio streams over the request, made at the first call, flushed and closed after finish: do not fclose() them.
  * They buffer: do not mix rfile with sb_recv(), nor a buffered wfile with sb_send(). NULL: out of memory. */
 FILE *sb_rfile(struct sb_request *request);
@@ -83,6 +94,10 @@ int sb_peer_credentials(const struct sb_request *request, struct sb_credentials 
 /* getsockopt(2) and setsockopt(2) on the request's socket. */
 int sb_getsockopt(const struct sb_request *request, int level, int name, void *value, socklen_t *size);
 int sb_setsockopt(struct sb_request *request, int level, int name, const void *value, socklen_t size);
+
+/* Why the handler fails, one phrase: `return sb_fail(request, -EACCES, "wrong answer")`. handle_error reports it in
+ * place of the error's own text. Returns error. */
+int sb_fail(struct sb_request *request, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* The server that received it. */
 struct sb_server *sb_request_server(const struct sb_request *request);
