@@ -7,82 +7,92 @@
 #include <string.h>
 #include <unistd.h>
 #include <switchboard/address.h>
+#include "client_auth.h"
+#include "client_connect.h"
 #include "client_talk.h"
 
-#define DEFAULT_ADDRESS     "tcp://127.0.0.1:8081"
-#define DATAGRAM_TIMEOUT_MS 5000
+#define DATAGRAM_TIMEOUT_MS  5000
+#define CONNECT_TIMEOUT_MS   10000
+#define CHALLENGE_TIMEOUT_MS 10000
+#define LENGTH_DIGITS        20     /* of 2^64, bytes */
 
 struct options {
     const char *address;
+    struct sb_framing framing;
+    struct client_auth auth;
+    int connect_timeout_ms;
+    char **messages;            /* --message, up to a NULL */
+    size_t message_count;
     struct talk_options talk;   /* timeout_ms -1: not given */
 };
 
-/* --- connecting --------------------------------------------------------------------------------------------------- */
+/* --- options ------------------------------------------------------------------------------------------------------ */
 
-/* What the errno of connect(2) means for a user. */
-static const char *connect_hint(int error)
-{
-    switch (error) {
-    case ECONNREFUSED:
-        return ": no server listens there";
-    case ENOENT:
-        return ": there is no such socket";
-    case EPROTOTYPE:
-        return ": that socket is of the other kind, unix: is for streams and unixgram: for datagrams";
-    default:
-        return "";
-    }
-}
+enum { FRAME_ONCE = 0x100, RECV_SIZE, QUIT, ONE_WAY, CONNECT_TIMEOUT, AUTH_KEY_FILE, AUTH_KEY_ENV, AUTH_DIGEST };
 
-static void connect_failed(const char *name, int error)
-{
-    bool is_default = strcmp(name, DEFAULT_ADDRESS) == 0;
-    char advice[sizeof "; start one with 'switchboard serve upper '" + SB_ADDRESS_TEXT_SIZE] = "";
-
-    if (error == ECONNREFUSED || error == ENOENT)
-        snprintf(advice, sizeof advice, "; start one with 'switchboard serve upper%s%s'", is_default ? "" : " ",
-                 is_default ? "" : name);
-    fprintf(stderr, "switchboard client: cannot connect to %s: %s%s%s\n", name, strerror(error), connect_hint(error),
-            advice);
-}
-
-/* A Unix datagram server can only answer a socket that has a name: the kernel chooses one (unix(7), autobind). */
-static int autobind(int fd)
-{
-    struct sockaddr unnamed = { .sa_family = AF_UNIX };
-
-    return bind(fd, &unnamed, sizeof unnamed.sa_family);
-}
-
-/* Returns the connected socket, or -1 when it has said why there is none. */
-static int connect_to_server(const struct sb_address *address)
-{
-    char name[SB_ADDRESS_TEXT_SIZE];
-    bool unixgram = address->socktype == SOCK_DGRAM && address->sa.sa_family == AF_UNIX;
-    int fd = socket(address->sa.sa_family, address->socktype | SOCK_CLOEXEC, 0);
-
-    sb_address_format(address, name);
-    if (fd < 0 || (unixgram && autobind(fd) < 0))
-        fprintf(stderr, "switchboard client: cannot make a socket for %s: %s\n", name, strerror(errno));
-    else if (connect(fd, &address->sa, address->size) < 0)
-        connect_failed(name, errno);
-    else
-        return fd;
-    if (fd >= 0)
-        close(fd);
-    return -1;
-}
-
-/* --- the command -------------------------------------------------------------------------------------------------- */
-
-static int parse_timeout_ms(const char *text)
+static int parse_timeout_ms(const char *option, const char *text, struct argp_state *state)
 {
     char *end;
     double seconds = strtod(text, &end);
 
     if (end == text || *end || !(seconds >= 0.001 && seconds <= INT_MAX / 1000))
-        return -1;
+        argp_failure(state, 2, 0, "%s=%s is no time: give seconds, 0.001 or more", option, text);
     return (int)(seconds * 1000);
+}
+
+static size_t parse_recv_size(const char *text, struct argp_state *state)
+{
+    char *end;
+    long size = strtol(text, &end, 10);
+
+    if (end == text || *end || size < 1 || size > CLIENT_RECV_MAX)
+        argp_failure(state, 2, 0, "--recv-size=%s is no size: give bytes, 1 to %d", text, CLIENT_RECV_MAX);
+    return size;
+}
+
+static struct sb_framing parse_framing(const char *text, struct argp_state *state)
+{
+    struct sb_framing framing = { .caller = SB_FRAME_NONE };
+    const char *why;
+
+    if (sb_framing_parse(text, &framing, &why) < 0)
+        argp_failure(state, 2, 0, "--frame=%s: %s", text, why);
+    return framing;
+}
+
+static void check_messages(const struct options *options, struct argp_state *state)
+{
+    enum sb_frame frame = options->framing.caller;
+    struct sb_frame_ends ends;
+
+    for (size_t i = 0; i < options->message_count; i++) {
+        const char *message = options->messages[i];
+        int r = sb_frame_encode(frame, message, strlen(message) + options->talk.newline, &ends);
+        if (r == -EINVAL)
+            argp_failure(state, 2, 0, "message %zu holds a newline, where a message framed by %s ends", i + 1,
+                         sb_frame_name(frame));
+        if (r == -EMSGSIZE)
+            argp_failure(state, 2, 0, "message %zu is too long for the framing %s", i + 1, sb_frame_name(frame));
+    }
+}
+
+/* What makes no sense together. */
+static void check_options(const struct options *options, struct argp_state *state)
+{
+    const struct client_auth *auth = &options->auth;
+
+    if (options->talk.reply.frame_once && options->framing.server == SB_FRAME_NONE)
+        argp_failure(state, 2, 0, "--frame-once needs a --frame for the server's first message");
+    if (options->framing.server == SB_FRAME_READY && options->talk.recv_size < LENGTH_DIGITS)
+        argp_failure(state, 2, 0, "--recv-size=%zu could cut the length in two that the framing ready sends: give %d "
+                     "or more", options->talk.recv_size, LENGTH_DIGITS);
+    if (options->talk.newline && options->framing.caller == SB_FRAME_LINE)
+        argp_failure(state, 2, 0, "--newline and the framing line both put a newline behind a message: give one");
+    if (auth->key_file && auth->key_env)
+        argp_failure(state, 2, 0, "--auth-key-file and --auth-key-env both name the key: give one");
+    if (auth->digest && !client_auth_is_wanted(auth))
+        argp_failure(state, 2, 0, "--auth-digest needs a key: give --auth-key-file or --auth-key-env");
+    check_messages(options, state);
 }
 
 static error_t parse_option(int key, char *value, struct argp_state *state)
@@ -91,9 +101,7 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
 
     switch (key) {
     case 't':
-        options->talk.timeout_ms = parse_timeout_ms(value);
-        if (options->talk.timeout_ms < 0)
-            argp_failure(state, 2, 0, "--timeout=%s is no time: give seconds, 0.001 or more", value);
+        options->talk.timeout_ms = parse_timeout_ms("--timeout", value, state);
         return 0;
     case 'g':
         options->talk.greeting = true;
@@ -101,10 +109,46 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     case 'n':
         options->talk.newline = true;
         return 0;
+    case ONE_WAY:
+        options->talk.one_way = true;
+        return 0;
+    case 'm':
+        options->messages[options->message_count++] = value;
+        return 0;
+    case 'F':
+        options->framing = parse_framing(value, state);
+        return 0;
+    case FRAME_ONCE:
+        options->talk.reply.frame_once = true;
+        return 0;
+    case 'R':
+        options->talk.reply.show = true;
+        return 0;
+    case RECV_SIZE:
+        options->talk.recv_size = parse_recv_size(value, state);
+        return 0;
+    case QUIT:
+        options->talk.reply.quit = true;
+        return 0;
+    case CONNECT_TIMEOUT:
+        options->connect_timeout_ms = parse_timeout_ms("--connect-timeout", value, state);
+        return 0;
+    case AUTH_KEY_FILE:
+        options->auth.key_file = value;
+        return 0;
+    case AUTH_KEY_ENV:
+        options->auth.key_env = value;
+        return 0;
+    case AUTH_DIGEST:
+        options->auth.digest = value;
+        return 0;
     case ARGP_KEY_ARG:
         if (state->arg_num > 0)
             argp_failure(state, 2, 0, "'%s' is one ADDRESS too many: a client talks to one server", value);
         options->address = value;
+        return 0;
+    case ARGP_KEY_SUCCESS:
+        check_options(options, state);
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -112,9 +156,21 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
 }
 
 static const struct argp_option option_list[] = {
-    { "timeout", 't', "SECONDS", 0, "Longest wait for a reply (default: 5 for datagrams, no limit for streams)", 0 },
+    { "message", 'm', "TEXT", 0, "Send TEXT instead of reading standard input; may be given again", 0 },
     { "greeting", 'g', NULL, 0, "The server speaks first: wait for that before the first line is sent", 0 },
     { "newline", 'n', NULL, 0, "Send a newline behind each line: for handlers that read lines, such as bytes", 0 },
+    { "one-way", ONE_WAY, NULL, 0, "The server answers nothing: do not wait for replies, and do not miss them", 0 },
+    { "quit", QUIT, NULL, 0, "A line quit or exit, or a reply q, ends the talk, as it does on a terminal", 0 },
+    { "timeout", 't', "SECONDS", 0, "Longest wait for a reply (default: 5 for datagrams, no limit for streams)", 0 },
+    { "connect-timeout", CONNECT_TIMEOUT, "SECONDS", 0, "Longest wait for the server to be reached (default: 10)", 0 },
+    { "frame", 'F', "FRAMING", 0, "How messages are framed, as in the server's -o frame=: text2, text8, ready, i32, "
+      "u32, line, netstring, or two of them, CALLER/SERVER", 1 },
+    { "frame-once", FRAME_ONCE, NULL, 0, "Only the server's first message is framed", 1 },
+    { "show-recv", 'R', NULL, 0, "Show each receive: its number, its length, its bytes", 1 },
+    { "recv-size", RECV_SIZE, "BYTES", 0, "What one receive asks for (default: 65536)", 1 },
+    { "auth-key-file", AUTH_KEY_FILE, "PATH", 0, "The key to answer the server's challenge with is in this file", 2 },
+    { "auth-key-env", AUTH_KEY_ENV, "NAME", 0, "It is in this variable of the environment", 2 },
+    { "auth-digest", AUTH_DIGEST, "NAME", 0, "Digest of the answer, an HMAC (default: " CLIENT_AUTH_DIGEST ")", 2 },
     { 0 },
 };
 
@@ -124,8 +180,10 @@ static const struct argp parser = {
     .args_doc = "[ADDRESS]",
     .doc = "Sends lines to a server and prints its replies: with a prompt on a terminal, plainly in a pipe.\v"
            "ADDRESS is tcp://HOST:PORT, udp://HOST:PORT, unix:PATH, unixgram:PATH or HOST:PORT; "
-           "the default is " DEFAULT_ADDRESS ".",
+           "the default is " CLIENT_DEFAULT_ADDRESS ".",
 };
+
+/* --- the command -------------------------------------------------------------------------------------------------- */
 
 /* Returns the exit status that a bad address deserves, 0 for a good one. */
 static int parse_address(const char *text, struct sb_address *ret_address)
@@ -139,32 +197,83 @@ static int parse_address(const char *text, struct sb_address *ret_address)
     return r == -EINVAL || r == -ENAMETOOLONG ? 2 : 1;
 }
 
-static int talk(const struct sb_address *address, struct talk_options options)
+/* Why these options cannot be used with datagrams, or NULL. */
+static const char *connection_need(const struct options *options)
 {
-    bool is_datagram = address->socktype == SOCK_DGRAM;
+    if (options->talk.greeting)
+        return "--greeting needs a connection: a datagram server learns of a client by its first datagram";
+    if (options->framing.caller != SB_FRAME_NONE || options->framing.server != SB_FRAME_NONE)
+        return "--frame needs a connection: a datagram is one message, with no need for a frame";
+    if (client_auth_is_wanted(&options->auth))
+        return "--auth-key-file and --auth-key-env need a connection: each datagram may come from someone else";
+    return NULL;
+}
 
-    if (options.greeting && is_datagram) {
-        fprintf(stderr, "switchboard client: --greeting needs a connection: a datagram server learns of a client by "
-                "its first datagram\n");
-        return 2;
-    }
-    if (options.timeout_ms < 0 && is_datagram)
-        options.timeout_ms = DATAGRAM_TIMEOUT_MS;
-    int fd = connect_to_server(address);
+static int authenticate(struct options *options, int fd, const struct sb_address *address)
+{
+    char name[SB_ADDRESS_TEXT_SIZE];
+    int timeout_ms = options->talk.timeout_ms < 0 ? CHALLENGE_TIMEOUT_MS : options->talk.timeout_ms;
+    int status = client_auth_answer(&options->auth, fd, sb_address_format(address, name), timeout_ms);
+
+    client_auth_close(&options->auth);
+    options->talk.authenticated = true;
+    return status;
+}
+
+static int talk(struct options *options, const struct sb_address *address)
+{
+    int fd = client_connect(address, options->connect_timeout_ms);
     if (fd < 0)
         return 1;
-    int status = client_talk(fd, address, &options);
+    int status = client_auth_is_wanted(&options->auth) ? authenticate(options, fd, address) : 0;
+    if (status == 0)
+        status = client_talk(fd, address, &options->talk);
     close(fd);
+    return status;
+}
+
+static int run(struct options *options)
+{
+    struct sb_address address;
+    int status = parse_address(options->address, &address);
+
+    if (status != 0)
+        return status;
+    if (address.socktype == SOCK_DGRAM && connection_need(options)) {
+        fprintf(stderr, "switchboard client: %s\n", connection_need(options));
+        return 2;
+    }
+    if (options->talk.timeout_ms < 0 && address.socktype == SOCK_DGRAM)
+        options->talk.timeout_ms = DATAGRAM_TIMEOUT_MS;
+    if (client_auth_is_wanted(&options->auth))
+        status = client_auth_open(&options->auth);
+    if (status == 0)
+        status = talk(options, &address);
+    client_auth_close(&options->auth);
     return status;
 }
 
 int main(int argc, char **argv)
 {
-    struct options options = { .address = DEFAULT_ADDRESS, .talk.timeout_ms = -1 };
-    struct sb_address address;
+    struct options options = {
+        .address = CLIENT_DEFAULT_ADDRESS,
+        .connect_timeout_ms = CONNECT_TIMEOUT_MS,
+        .messages = calloc(argc, sizeof *options.messages),     /* each takes a word at least, and one is the program */
+        .talk = { .timeout_ms = -1, .recv_size = CLIENT_RECV_MAX },
+    };
 
+    if (!options.messages) {
+        fprintf(stderr, "switchboard client: out of memory\n");
+        return 1;
+    }
     argp_err_exit_status = 2;
     argp_parse(&parser, argc, argv, 0, NULL, &options);
-    int status = parse_address(options.address, &address);
-    return status == 0 ? talk(&address, options.talk) : status;
+    if (!options.auth.digest)
+        options.auth.digest = CLIENT_AUTH_DIGEST;
+    options.talk.frame = options.framing.caller;
+    options.talk.reply.frame = options.framing.server;
+    options.talk.messages = options.message_count > 0 ? options.messages : NULL;
+    int status = run(&options);
+    free(options.messages);
+    return status;
 }

@@ -53,11 +53,24 @@ static const char *find_newline(const struct input *input)
 
 bool input_has_line(const struct input *input)
 {
-    return find_newline(input) != NULL;
+    return (input->messages && *input->messages) || find_newline(input);
+}
+
+static const char *next_message(struct input *input, size_t *ret_size)
+{
+    const char *message = *input->messages;
+
+    if (!message)
+        return NULL;
+    input->messages++;
+    *ret_size = strlen(message);
+    return message;
 }
 
 const char *input_next_line(struct input *input, size_t *ret_size)
 {
+    if (input->messages)
+        return next_message(input, ret_size);
     const char *newline = find_newline(input);
 
     if (!newline)
@@ -170,16 +183,25 @@ int input_read(struct input *input)
     return input->error;
 }
 
+void input_end(struct input *input)
+{
+    input->ended = true;
+    input->messages = NULL;
+    input->begin = input->end;
+}
+
 void input_was_interrupted(struct input *input)
 {
     if (input->terminal)
         rl_check_signals();
 }
 
-void input_open(struct input *input)
+void input_open(struct input *input, char *const *messages)
 {
-    *input = (struct input){ .terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) };
-    if (!input->terminal)
+    bool terminal = !messages && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+
+    *input = (struct input){ .messages = messages, .ended = messages != NULL, .terminal = terminal };
+    if (!terminal)
         return;
     setlocale(LC_CTYPE, "");
     rl_readline_name = "switchboard";

@@ -1,4 +1,4 @@
-/* Where the client's lines come from: a pipe, or a prompt with line editing (readline(3)). */
+/* Where the client's lines come from: the command line, a pipe, or a prompt with line editing (readline(3)). */
 #ifndef CLIENT_INPUT_H
 #define CLIENT_INPUT_H
 
@@ -10,12 +10,14 @@ struct input {
     char *bytes;
     size_t begin, end, capacity;
     bool ended;                 /* no more will come */
+    char *const *messages;      /* the command line's, up to a NULL: they are the lines then, and nothing is read */
     bool terminal, prompt_installed, prompt_visible;
     int error;                  /* of a typed line: readline's callback cannot return one */
 };
 
-/* Uses the terminal when both standard input and output are one. One input at a time; input_close() frees it. */
-void input_open(struct input *input);
+/* messages: see above; NULL reads standard input, and uses the terminal when both it and standard output are one. One
+ * input at a time; input_close() frees it. */
+void input_open(struct input *input, char *const *messages);
 void input_close(struct input *input);
 
 /* Whether a line waits to be taken; and whether standard input should be watched: not before that line is taken. */
@@ -25,11 +27,13 @@ bool input_is_wanted(const struct input *input);
 /* Reads what is there. Returns 0, or -errno. */
 int input_read(struct input *input);
 
+/* As if the input had ended with the line last taken. */
+void input_end(struct input *input);
+
 /* To be called when a signal has interrupted a wait: readline acts on the signals it catches only when told. */
 void input_was_interrupted(struct input *input);
 
-/* The next line, size bytes and a newline behind them, even where the input's last one lacks it. NULL: there is none
- * yet. Valid until the next input_read(). */
+/* The next line, without its newline. NULL: there is none yet. Valid until the next input_read(). */
 const char *input_next_line(struct input *input, size_t *ret_size);
 
 /* Shows the prompt, with what was typed so far. False: there is nothing to show. Hiding keeps what was typed, removing

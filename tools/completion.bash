@@ -38,6 +38,10 @@ _switchboard_value() {
     -s | --strategy) _switchboard_list "$1" strategies "$3" ;;
     -o | --option) compgen -W "$("$1" list handlers 2>/dev/null | sed -n 's/^ *-o \([a-z_]*=\).*/\1/p')" -- "$3" ;;
     -a | --accept) compgen -W 'shared mutex flock pass reuseport' -- "$3" ;;
+    -F | --frame) compgen -W 'none text2 text8 ready i32 u32 line netstring' -- "$3" ;;
+    --auth-key-file) compgen -f -- "$3" ;;
+    --auth-key-env) compgen -e -- "$3" ;;
+    --auth-digest) compgen -W 'sha256 sha384 sha512 md5' -- "$3" ;;
     --user) compgen -u -- "$3" ;;
     --group) compgen -g -- "$3" ;;
     *) return 1 ;;
