@@ -159,7 +159,7 @@ static void base_handle_error(struct sb_request *request, int error)
     sb_server_log(server, SB_LOG_ERROR,
                   "%s\nException occurred during processing of request from %s\nhandler %s, %s: %s (%d)\n%s", line,
                   sb_client_name(request), server->handler_name, request->phase,
-                  request->why ? request->why : strerror(-error), error, line);
+                  request->why && request->why_error == error ? request->why : strerror(-error), error, line);
 }
 
 static void base_server_nothing(struct sb_server *server)

@@ -107,7 +107,8 @@ struct sb_request {
     int fd;                                 /* a datagram's: the listener's; -1 once closed */
     bool datagram, saw_end, replied, in_loop;
     bool heard;                             /* a message was received */
-    char *why;                              /* of the error that the handler returns, or NULL */
+    char *why;                              /* of the error why_error, if the handler returns that; or NULL */
+    int why_error;
     const char *phase;                      /* setup, handle, finish: for handle_error */
     int timeout_ms;
     struct sb_address client;

@@ -68,13 +68,20 @@ int sb_sleep(struct sb_request *request, int milliseconds)
 
 /* --- receiving ---------------------------------------------------------------------------------------------------- */
 
+static void make_harmless(char *text, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        if ((unsigned char)text[i] < ' ' || text[i] == 127)
+            text[i] = '.';
+}
+
 void sb_request_log_received(struct sb_request *request, const char *data, size_t size)
 {
     char text[LOGGED_TEXT_MAX + 1];
     size_t length = size < LOGGED_TEXT_MAX ? size : LOGGED_TEXT_MAX;
-    for (size_t i = 0; i < length; i++)
-        text[i] = (unsigned char)data[i] < ' ' || data[i] == 127 ? '.' : data[i];
+    memcpy(text, data, length);
     text[length] = '\0';
+    make_harmless(text, length);
     sb_server_log(request->server, SB_LOG_DEBUG, "[*] Received from %s: %s%s", sb_client_name(request), text,
                   length < size ? "..." : "");
 }
@@ -394,11 +401,19 @@ int sb_local_address(const struct sb_request *request, struct sb_address *ret_ad
     return 0;
 }
 
-const char *sb_client_name(struct sb_request *request)
+/* A Unix socket's name is whatever its owner chose: it must not look like other lines of a log. */
+static char *format_client(const struct sb_request *request)
 {
     char text[SB_ADDRESS_TEXT_SIZE];
+    sb_address_format_peer(&request->client, text);
+    make_harmless(text, strlen(text));
+    return strdup(text);
+}
+
+const char *sb_client_name(struct sb_request *request)
+{
     if (!request->client_name)
-        request->client_name = strdup(sb_address_format_peer(&request->client, text));
+        request->client_name = format_client(request);
     return request->client_name ? request->client_name : "?";
 }
 
@@ -449,6 +464,7 @@ int sb_fail(struct sb_request *request, int error, const char *format, ...)
     va_list arguments;
     va_start(arguments, format);
     free(request->why);
+    request->why_error = error;
     if (vasprintf(&request->why, format, arguments) < 0)
         request->why = NULL;
     va_end(arguments);

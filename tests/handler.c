@@ -95,8 +95,8 @@ Test(handler, takes_framings_by_name_and_no_others)
 {
     cr_expect_eq(create("tcp://127.0.0.1:0", SB_HANDLERS(&framed), "frame=line/ready", false), 0);
     cr_expect_eq(create("tcp://127.0.0.1:0", SB_HANDLERS(&framed), "frame=text3", false), -EINVAL);
-    cr_expect_str_eq(said, "handler framed: the option frame=text3 is wrong: it must be none, text2, text8, ready, i32, "
-                     "u32, line or netstring, or two of them: CALLER/SERVER\n");
+    cr_expect_str_eq(said, "handler framed: the option frame=text3 is wrong: it must be none, text2, text8, ready, "
+                     "i32, u32, line or netstring, or two of them: CALLER/SERVER\n");
     cr_expect_eq(create("tcp://127.0.0.1:0", SB_HANDLERS(&framed), "frame=ready/none", false), -EINVAL);
     cr_expect(strstr(said, "only the server can frame by ready"), "%s", said);
     cr_expect_eq(create("tcp://127.0.0.1:0", SB_HANDLERS(&framed, &also_framed), "frame=u32", false), -EINVAL);

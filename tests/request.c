@@ -234,6 +234,19 @@ Test(request, a_handler_says_why_it_fails)
     cr_expect(strstr(logged, "handler fails, handle: the answer 41 is wrong (-13)"), "%s", logged);
 }
 
+static int recovers_and_fails_otherwise(struct sb_request *request)
+{
+    sb_fail(request, -EACCES, "a reason of long ago");
+    return -ENOSPC;
+}
+
+Test(request, an_old_reason_is_not_given_for_another_error)
+{
+    static const struct sb_handler handler = { .name = "recovers", .handle = recovers_and_fails_otherwise };
+    ASK(sb_tcp_server, "127.0.0.1:0", &handler, "x");
+    cr_expect(strstr(logged, "handler recovers, handle: No space left on device (-28)"), "%s", logged);
+}
+
 /* --- datagrams ---------------------------------------------------------------------------------------------------- */
 
 static int silent(struct sb_request *request)

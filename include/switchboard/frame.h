@@ -37,7 +37,8 @@ struct sb_framing {
 };
 
 /* Reads "CALLER/SERVER", or one name: u32, line and netstring for both sides; text2, text8, ready and i32 for what the
- * server says, the caller's messages are bare (the texts that these four come from do so). `ready` is the server's only.
+ * server says, while the caller's messages are bare, as in the texts that these four come from. `ready` is only the
+ * server's.
  * -EINVAL: ret_why (may be NULL) receives a constant phrase that says why. */
 int sb_framing_parse(const char *text, struct sb_framing *ret_framing, const char **ret_why);
 

@@ -56,7 +56,7 @@ struct sb_option {
 /* The row of a handler's option table that lets its messages be framed. */
 #define SB_FRAME_OPTION                                                                                    \
     { .name = "frame", .type = SB_OPTION_FRAME, .value = "none",                                          \
-      .help = "none, text2, text8, ready, i32, u32, line, netstring" }
+      .help = "framing: none, text2, text8, ready, i32, u32, line or netstring" }
 
 struct sb_handler {
     uint32_t abi_version;       /* set by SB_HANDLER */

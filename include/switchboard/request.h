@@ -42,15 +42,15 @@ ssize_t sb_readline(struct sb_request *request, char *line, size_t size);
 /* Formats and sends all; returns the length. */
 int sb_printf(struct sb_request *request, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* The caller's next message, without its framing: the one that the option SB_FRAME_OPTION chose, `none` where the handler
- * has no such option. Returns 1 and its length, perhaps 0; or 0 at the end, between two messages.
+/* The caller's next message, without its framing: the one that the option SB_FRAME_OPTION chose, `none` where the
+ * handler has no such option. Returns 1 and its length, perhaps 0; or 0 at the end, between two messages.
  * With `none` a message is what one receive brings, at most size bytes; on a datagram too, whatever the framing.
  * -EMSGSIZE: it is longer than size; -EBADMSG: no frame, or cut off by the end. The server's log says how; end the talk
  * then, for the next message cannot be found. sb_recv() and sb_readline() continue behind the message. */
 int sb_recv_message(struct sb_request *request, void *buffer, size_t size, size_t *ret_length);
 
-/* Sends a message, framed; all of it, as sb_sendall(). -EMSGSIZE: longer than the framing can say; -EINVAL: a newline in
- * a line; -EBADMSG: the caller did not say `ready`. */
+/* Sends a message, framed; all of it, as sb_sendall(). -EMSGSIZE: longer than the framing can say; -EINVAL: a newline
+ * in a line; -EBADMSG: the caller did not say `ready`. */
 int sb_send_message(struct sb_request *request, const void *message, size_t size);
 
 /* stdio streams over the request, made at the first call, flushed and closed after finish: do not fclose() them.
