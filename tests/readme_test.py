@@ -464,8 +464,19 @@ class TestReadme(unittest.TestCase):
                 self.assertEqual(status, 0, text)
             self.assertIn('upper ', run(prefix + '/bin/switchboard list handlers', folder)[1])
             for page in 'man1/switchboard.1', 'man1/switchboard-serve.1', 'man1/switchboard-client.1', \
-                        'man7/switchboard-handler.7':
+                        'man7/switchboard-handler.7', 'man7/switchboard-upper.7', 'man7/switchboard-shell.7':
                 self.assertTrue(os.path.exists(prefix + '/share/man/' + page), page)
+
+    def check_starts(self, *arguments):
+        """A handler that says something else, or nothing: that it listens and ends well is what can be tried here."""
+        with self.subTest(arguments), temporary_folder() as folder:
+            self.save(folder, 'key', 'secret')
+            words = [re.sub(r':\d{4}$', ':0', word) for word in arguments]
+            if not any('://' in word for word in words):
+                words.append('127.0.0.1:0')
+            with Process(['switchboard', 'serve', *words], folder) as server:
+                self.assertTrue(server.read_lines(1)[0].startswith('listening '))
+                self.assertEqual(server.stop(), 0, server.read_log())
 
     def check_serves(self, *arguments):
         with self.subTest(arguments), temporary_folder() as folder, \
@@ -481,7 +492,8 @@ class TestReadme(unittest.TestCase):
         commands = [span for span in self.readme.spans() if re.match('switchboard serve .', span)]
         self.assertGreaterEqual(len(commands), 9)
         for command in commands:
-            self.check_serves(*command.split()[2:])
+            words = command.split()[2:]
+            self.check_serves(*words) if words[0] in ('upper', 'bytes') else self.check_starts(*words)
 
     def test_every_strategy_and_discipline_of_the_tables_serves(self):
         for strategy in self.readme.first_spans('strategy'):
@@ -515,6 +527,23 @@ class TestReadme(unittest.TestCase):
                 self.assertTrue(name in words, '%s is in no header' % name)
         for target in re.findall(r'\]\(([^)#]+)\)', '\n'.join(self.readme.prose)):
             self.assertTrue(os.path.exists(os.path.join(source_dir, target)), target)
+
+    def test_the_chinese_one_has_the_same_sections_blocks_and_tables(self):
+        chinese = Readme(os.path.join(source_dir, 'README.zh.md'))
+        self.assertEqual([(block.language, block.text) for block in chinese.blocks],
+                         [(block.language, block.text) for block in self.readme.blocks])
+        self.assertEqual([self.levels(chinese), [self.table_spans(table) for table in chinese.tables]],
+                         [self.levels(self.readme), [self.table_spans(table) for table in self.readme.tables]])
+        self.assertLessEqual({span for span in chinese.spans() if span.isascii()}, set(self.readme.spans()))
+
+    @staticmethod
+    def levels(readme):
+        return [line.split()[0] for line in readme.prose if line.startswith('#')]
+
+    @staticmethod
+    def table_spans(table):
+        """The code in each row: what stays as it is in any language."""
+        return [sorted(re.findall('`([^`]+)`', ' '.join(row))) for row in table[1]]
 
 
 if __name__ == '__main__':
