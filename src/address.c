@@ -186,8 +186,11 @@ char *sb_address_format_peer(const struct sb_address *address, char *text)
         inet_ntop(AF_INET, &address->in.sin_addr, host, sizeof host);
         snprintf(text, SB_ADDRESS_TEXT_SIZE, "%s:%u", host, ntohs(address->in.sin_port));
     } else if (address->size != 0 && address->sa.sa_family == AF_INET6) {
+        char scope[sizeof "%4294967295"] = "";
         inet_ntop(AF_INET6, &address->in6.sin6_addr, host, sizeof host);
-        snprintf(text, SB_ADDRESS_TEXT_SIZE, "[%s]:%u", host, ntohs(address->in6.sin6_port));
+        if (address->in6.sin6_scope_id != 0)
+            snprintf(scope, sizeof scope, "%%%u", address->in6.sin6_scope_id);
+        snprintf(text, SB_ADDRESS_TEXT_SIZE, "[%s%s]:%u", host, scope, ntohs(address->in6.sin6_port));
     } else if (has_path(address)) {
         format_unix(address, text);
     } else {

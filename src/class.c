@@ -200,17 +200,17 @@ static int check_discipline(struct sb_server *server)
 /* The names of a list that no text named: "thread" for { &sb_threading_mixin, &sb_tcp_class }. */
 static char *name_list(const struct sb_class *const *classes, unsigned n, const char *text)
 {
-    char names[256] = "";
-    size_t room = sizeof names - 1;
-    for (unsigned i = 0; i < n; i++) {
-        strncat(names, names[0] ? "+" : "", room - strlen(names));
-        strncat(names, classes[i]->name, room - strlen(names));
-    }
-    if (text) {
-        strncat(names, names[0] ? "+" : "", room - strlen(names));
-        strncat(names, text, room - strlen(names));
-    }
-    return strdup(names[0] ? names : "serial");
+    if (n == 0)
+        return strdup(text ? text : "serial");
+    size_t size = (text ? strlen(text) : 0) + 1;
+    for (unsigned i = 0; i < n; i++)
+        size += strlen(classes[i]->name) + 1;
+    char *names = calloc(1, size), *end = names;
+    for (unsigned i = 0; names && i < n; i++)
+        end = stpcpy(stpcpy(end, i > 0 ? "+" : ""), classes[i]->name);
+    if (names && text)
+        stpcpy(stpcpy(end, "+"), text);
+    return names;
 }
 
 static int add_type(struct sb_server *server, const struct sb_class *const *type)
