@@ -184,9 +184,11 @@ static void reap(pid_t *pid)
 
 static void stop(struct command *command)
 {
-    /* Not reaped before: so the group's number still belongs to it. */
+    /* Not reaped before: so their numbers still belong to them. The shell may have left the group. */
     if (command->guard > 0)
         kill(-command->guard, SIGKILL);
+    if (command->shell > 0)
+        kill(command->shell, SIGKILL);
     reap(&command->shell);
     reap(&command->guard);
     close_fd(&command->epoll_fd);
@@ -307,27 +309,14 @@ static void take_rest(struct command *command)
 
 /* --- the talk ----------------------------------------------------------------------------------------------------- */
 
-/* In the log, a command cannot look like other lines of it. */
-static void log_command(struct sb_request *request, const struct command *command, const char *line)
-{
-    char text[COMMAND_SIZE + 1];
-    size_t length = 0;
-    for (; line[length] != '\0'; length++)
-        text[length] = (unsigned char)line[length] < ' ' || line[length] == 127 ? '.' : line[length];
-    text[length] = '\0';
-    sb_log(request, "command %d runs: %s", (int)command->shell, text);
-}
-
 static int run(struct sb_request *request, struct command *command, const char *line)
 {
     int r = start(command, line, sb_fileno(request));
     pid_t pid = command->shell;
-    if (r == 0) {
-        log_command(request, command, line);
+    if (r == 0)
         r = follow(request, command);
-    } else {
+    else
         r = sb_fail(request, r, "cannot start a command: %s", strerror(-r));
-    }
     stop(command);
     if (r < 0)
         return r;

@@ -142,7 +142,7 @@ static int decode_digits(struct sb_frame_decoder *decoder)
     for (int i = 0; i < decoder->head_size; i++)
         if (__builtin_mul_overflow(length, 10, &length) ||
             __builtin_add_overflow(length, decoder->head[i] - '0', &length))
-            length = UINT64_MAX;
+            return fail(decoder, -EMSGSIZE, "a message of more than %ju bytes", (uintmax_t)UINT64_MAX);
     return begin_message(decoder, length);
 }
 

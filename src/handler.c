@@ -133,21 +133,22 @@ static int apply_option(struct sb_server *server, const char *text)
         }
         found = state;
     }
-    if (!found) {
+    if (!found)
         return unknown_option(server, text, equals - text);
-    }
     return set_option(server, found, find_option(found->handler, key, equals - key), equals + 1);
 }
 
 static size_t option_size(enum sb_option_type type)
 {
-    return type == SB_OPTION_LONG ? sizeof(long) : type == SB_OPTION_BOOL ? sizeof(bool) : sizeof(char *);
+    static const size_t sizes[] = { [SB_OPTION_LONG] = sizeof(long), [SB_OPTION_BOOL] = sizeof(bool),
+                                    [SB_OPTION_STRING] = sizeof(char *), [SB_OPTION_FRAME] = 0 };
+    return sizes[type];
 }
 
 static int check_block(struct sb_server *server, const struct sb_handler *handler, const struct sb_option *option)
 {
     size_t size = option_size(option->type);
-    if (option->type == SB_OPTION_FRAME)
+    if (size == 0)
         return 0;
     if (handler->options_size >= size && option->offset <= handler->options_size - size)
         return 0;
@@ -188,6 +189,14 @@ static int name_handlers(struct sb_server *server)
     return 0;
 }
 
+static bool stands_in_list(const struct sb_server *server, const struct sb_handler *handler)
+{
+    for (unsigned i = 0; i < server->n_handlers; i++)
+        if (server->handlers[i].handler == handler)
+            return true;
+    return false;
+}
+
 static int add_handlers(struct sb_server *server, const struct sb_handler *const *handlers)
 {
     bool handles = false;
@@ -195,6 +204,10 @@ static int add_handlers(struct sb_server *server, const struct sb_handler *const
         const struct sb_handler *handler = *handlers;
         if (server->n_handlers == MAX_HANDLERS) {
             sb_server_log(server, SB_LOG_ERROR, "at most %d handlers can be composed", MAX_HANDLERS);
+            return -EINVAL;
+        }
+        if (stands_in_list(server, handler)) {
+            sb_server_log(server, SB_LOG_ERROR, "the handler %s stands in the list twice", handler->name);
             return -EINVAL;
         }
         struct handler_state *state = &server->handlers[server->n_handlers++];
@@ -257,10 +270,11 @@ static bool is_local(const struct sb_address *address)
 static int check_locality(struct sb_server *server, const struct sb_address *address)
 {
     char text[SB_ADDRESS_TEXT_SIZE];
-    bool authenticates = false;
+    bool authenticates = false, reached = true;
     for (unsigned i = 0; i < server->n_handlers && !is_local(address); i++) {
         const struct sb_handler *handler = server->handlers[i].handler;
-        authenticates |= (handler->traits & SB_AUTHENTICATES) != 0;
+        authenticates |= reached && (handler->traits & SB_AUTHENTICATES);
+        reached &= !handler->setup;     /* who has one need not call those behind */
         if (!(handler->traits & SB_LOCAL_ONLY))
             continue;
         bool allowed = authenticates && server->config.force;

@@ -68,11 +68,16 @@ int sb_sleep(struct sb_request *request, int milliseconds)
 
 /* --- receiving ---------------------------------------------------------------------------------------------------- */
 
+/* A dot for each byte of a control character: 0 to 31, 127, and U+0080 to U+009F in UTF-8. */
 static void make_harmless(char *text, size_t size)
 {
-    for (size_t i = 0; i < size; i++)
-        if ((unsigned char)text[i] < ' ' || text[i] == 127)
+    for (size_t i = 0; i < size; i++) {
+        unsigned char byte = text[i], next = i + 1 < size ? text[i + 1] : 0;
+        if (byte < ' ' || byte == 127)
             text[i] = '.';
+        if (byte == 0xc2 && next >= 0x80 && next < 0xa0)
+            text[i] = text[i + 1] = '.';
+    }
 }
 
 void sb_request_log_received(struct sb_request *request, const char *data, size_t size)

@@ -85,6 +85,17 @@ Test(handler, that_cannot_be_configured_stops_the_server_and_is_not_released)
     cr_expect_str_eq(said, "13 is no number for me\n");
 }
 
+static int recurse(struct sb_request *request)
+{
+    return sb_super_setup(request, NULL);
+}
+
+Test(handler, does_not_stand_in_a_list_twice)
+{
+    cr_expect_eq(create("tcp://127.0.0.1:0", SB_HANDLERS(&configured, &configured), NULL, false), -EINVAL);
+    cr_expect_str_eq(said, "the handler configured stands in the list twice\n");
+}
+
 /* --- framing ------------------------------------------------------------------------------------------------------ */
 
 static const struct sb_option frame_option[] = { SB_FRAME_OPTION, { .name = NULL } };
@@ -130,6 +141,12 @@ Test(handler, that_is_dangerous_is_never_served_to_strangers_not_even_forced)
             cr_expect_eq(create(open_addresses[i], SB_HANDLERS(&dangerous, &doorkeeper), NULL, force), -EPERM,
                          "a doorkeeper behind the house keeps nobody out");
         }
+}
+
+Test(handler, that_authenticates_must_be_reached_for_strangers_to_be_served)
+{
+    static const struct sb_handler front = { .name = "front", .setup = recurse };
+    cr_expect_eq(create("0.0.0.0:0", SB_HANDLERS(&front, &doorkeeper, &dangerous), NULL, true), -EPERM);
 }
 
 Test(handler, that_is_dangerous_is_served_to_strangers_behind_authentication_when_forced)

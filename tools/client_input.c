@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <locale.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,8 +20,9 @@ static bool reserve(struct input *input, size_t size)
 {
     size_t held = input->end - input->begin;
 
-    if (held > 0)
+    if (held > 0 && input->begin > 0)
         memmove(input->bytes, input->bytes + input->begin, held);
+    input->searched = input->searched > input->begin ? input->searched - input->begin : 0;
     input->begin = 0;
     input->end = held;
     if (input->capacity - held >= size)
@@ -44,14 +46,17 @@ static int append_line(struct input *input, const char *line, size_t size)
     return 0;
 }
 
-static const char *find_newline(const struct input *input)
+/* A long line comes in many reads, and is searched once. */
+static const char *find_newline(struct input *input)
 {
-    size_t held = input->end - input->begin;
+    size_t from = input->searched > input->begin ? input->searched : input->begin;
+    const char *newline = input->end > from ? memchr(input->bytes + from, '\n', input->end - from) : NULL;
 
-    return held > 0 ? memchr(input->bytes + input->begin, '\n', held) : NULL;
+    input->searched = newline ? (size_t)(newline - input->bytes) : input->end;
+    return newline;
 }
 
-bool input_has_line(const struct input *input)
+bool input_has_line(struct input *input)
 {
     return (input->messages && *input->messages) || find_newline(input);
 }
@@ -170,7 +175,7 @@ void prompt_remove(struct input *input)
 
 /* --- either ------------------------------------------------------------------------------------------------------- */
 
-bool input_is_wanted(const struct input *input)
+bool input_is_wanted(struct input *input)
 {
     return input->terminal ? input->prompt_visible : !input->ended && !input_has_line(input);
 }
@@ -181,6 +186,16 @@ int input_read(struct input *input)
         return read_pipe(input);
     rl_callback_read_char();
     return input->error;
+}
+
+bool input_is_left(struct input *input)
+{
+    struct pollfd readable = { .fd = STDIN_FILENO, .events = POLLIN };
+
+    while (!input->terminal && !input->ended && input->begin == input->end && poll(&readable, 1, 0) > 0)
+        if (input_read(input) < 0)
+            break;
+    return (input->messages && *input->messages) || input->begin < input->end;
 }
 
 void input_end(struct input *input)

@@ -9,6 +9,7 @@
 struct input {
     char *bytes;
     size_t begin, end, capacity;
+    size_t searched;            /* there is no newline in bytes[begin..searched) */
     bool ended;                 /* no more will come */
     char *const *messages;      /* the command line's, up to a NULL: they are the lines then, and nothing is read */
     bool terminal, prompt_installed, prompt_visible;
@@ -21,8 +22,11 @@ void input_open(struct input *input, char *const *messages);
 void input_close(struct input *input);
 
 /* Whether a line waits to be taken; and whether standard input should be watched: not before that line is taken. */
-bool input_has_line(const struct input *input);
-bool input_is_wanted(const struct input *input);
+bool input_has_line(struct input *input);
+bool input_is_wanted(struct input *input);
+
+/* Whether anything was not taken yet, even a piece of a line; in a pipe, also what waits there to be read. */
+bool input_is_left(struct input *input);
 
 /* Reads what is there. Returns 0, or -errno. */
 int input_read(struct input *input);

@@ -250,8 +250,9 @@ static bool is_unanswered(struct client *client)
 {
     if ((client->asked && !client->says_exit) || client->sending)
         return true;
+    input_is_left(&client->input);
     client->asked = take_line(client);
-    return client->asked;
+    return client->asked || input_is_left(&client->input);
 }
 
 /* Whether the server hung up on a client that had not said a word yet, and still might. */

@@ -273,6 +273,7 @@ static void catch_signals(void)
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGCHLD, SIG_DFL);   /* ignored, the children of handlers would vanish before anybody waits for them */
 }
 
 static void release_signals(void)

@@ -112,11 +112,12 @@ class Server:
     """`switchboard serve`, in a process group of its own, with its log in a file. What it prints is read with its
     `dialogue`; if stdin is a pipe, that is the operator's terminal too."""
 
-    def __init__(self, folder, handler, strategy, *addresses, options=(), stdin=subprocess.DEVNULL, env=()):
+    def __init__(self, folder, handler, strategy, *addresses, options=(), stdin=subprocess.DEVNULL, env=(),
+                 through=()):
         self.folder = folder
         self.log = open(os.path.join(folder, 'log'), 'a+', encoding='utf-8', errors='replace')
         addresses = [address.format(folder=folder) for address in addresses]
-        command = [switchboard, 'serve', *options, '-s', strategy, handler, *addresses]
+        command = [*through, switchboard, 'serve', *options, '-s', strategy, handler, *addresses]
         self.process = subprocess.Popen(command, stdin=stdin, stdout=subprocess.PIPE, stderr=self.log,
                                         env=dict(os.environ, **dict(env)), start_new_session=True)
         self.dialogue = Dialogue(self.process)
