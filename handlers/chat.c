@@ -28,6 +28,19 @@ static struct terminal *find_terminal(const struct sb_request *request)
     return ((const struct options *)sb_options(request, &sb_handler))->terminal;
 }
 
+static bool is_in_foreground(void)
+{
+    return tcgetpgrp(STDIN_FILENO) == getpgrp();
+}
+
+/* What was typed for a caller that is gone, or for nobody, is not for the next one. In the background of its terminal
+ * this would stop the whole server (SIGTTOU). */
+static void forget_typed(struct terminal *terminal)
+{
+    if (is_in_foreground() && tcflush(STDIN_FILENO, TCIFLUSH) == 0)
+        terminal->mid_line = false;
+}
+
 /* --- the line of callers ------------------------------------------------------------------------------------------ */
 
 static short look_at_caller(const struct sb_request *request)
@@ -83,6 +96,8 @@ static int take_turn(struct sb_request *request, bool *ret_answered)
     if (r == 0)
         r = wait_for_turn(request, chat->ticket);
     chat->has_turn = r == 0;
+    if (r == 0)
+        forget_typed(find_terminal(request));
     return r;
 }
 
@@ -94,13 +109,6 @@ static void leave(struct sb_request *request)
 }
 
 /* --- the operator ------------------------------------------------------------------------------------------------- */
-
-/* What was typed for a caller that is gone is not for the next one. */
-static void forget_typed(struct terminal *terminal)
-{
-    if (tcflush(STDIN_FILENO, TCIFLUSH) == 0)
-        terminal->mid_line = false;
-}
 
 static int prompt(struct sb_request *request)
 {
@@ -127,8 +135,7 @@ static int check_caller(struct sb_request *request)
 
 static int check_terminal(struct sb_request *request)
 {
-    pid_t foreground = tcgetpgrp(STDIN_FILENO);
-    if (foreground >= 0 && foreground != getpgrp())
+    if (tcgetpgrp(STDIN_FILENO) >= 0 && !is_in_foreground())
         return sb_fail(request, -EIO, "the operator cannot be reached: the server runs in the background of its "
                        "terminal; bring it to the foreground (fg)");
     return 0;

@@ -259,7 +259,7 @@ static int lose_caller(struct sb_request *request, struct command *command, uint
     int64_t deadline_ms = now_ms() + options->grace_ms;
     if (deadline_ms < command->deadline_ms) {
         command->deadline_ms = deadline_ms;
-        snprintf(command->late, NOTE_SIZE, "it ran %ld ms longer than its caller", options->grace_ms);
+        snprintf(command->late, NOTE_SIZE, "its caller ended %ld ms ago; -o grace=MS allows more", options->grace_ms);
     }
     return 0;
 }

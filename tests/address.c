@@ -58,7 +58,15 @@ Test(address, says_what_is_wrong)
     expect_refused("[::1]80", -EINVAL, "must be HOST:PORT");
     expect_refused("http://127.0.0.1:80", -EINVAL, "scheme");
     expect_refused("unix:", -EINVAL, "path is missing");
-    expect_refused("tcp://no.such.host.invalid:80", -ENOENT, "does not resolve");
+}
+
+Test(address, a_name_is_unknown_or_nobody_answers_for_names)
+{
+    struct sb_address address;
+    const char *why = "";
+    int r = sb_address_parse("tcp://no.such.host.invalid:80", NULL, &address, &why);
+    cr_expect(r == -ENOENT || r == -EAGAIN, "%d", r);
+    cr_expect_not_null(strstr(why, r == -ENOENT ? "does not resolve" : "does not answer"), "%s", why);
 }
 
 Test(address, a_path_has_at_most_107_bytes)

@@ -853,15 +853,15 @@ class Framed(ClientTest):
     def check_refused(self, server_frame, data, why, *options):
         with self.subTest(frame=server_frame, data=data), self.server(says(data)) as server:
             self.check(self.run_client("", "--frame=none/" + server_frame, *options, server.address), "", 1,
-                       "switchboard client: %s does not keep to the framing %s: it sent %s\n"
-                       % (server.address, server_frame, why))
+                       "switchboard client: %s does not keep to the framing %s: it sent %s; does it frame what it says "
+                       "(-o frame)?\n" % (server.address, server_frame, why))
 
     def test_lengths_that_are_none(self):
         self.check_refused("i32", struct.pack("i", -1), "a negative length, -1")
         self.check_refused("i32", struct.pack("i", 2 ** 31 - 1),
-                           "a message of 2147483647 bytes, more than the 1073741824 that are allowed")
+                           "a message of 2147483647 bytes, more than the 134217728 that are allowed")
         self.check_refused("u32", struct.pack("!I", 2 ** 32 - 1),
-                           "a message of 4294967295 bytes, more than the 1073741824 that are allowed")
+                           "a message of 4294967295 bytes, more than the 134217728 that are allowed")
         self.check_refused("text2", b"9x", "a length that is no number: '9x'")
         self.check_refused("text8", b"99x", "a length that is no number: '99x'")
         self.check_refused("text8", b"-1", "a length that is no number: '-'")
@@ -955,7 +955,7 @@ class ShownReceives(ClientTest):
         with self.server(says(struct.pack("i", 18) + "下了一天的雨适合发呆".encode())) as server:
             self.check(self.run_client("", "-R", "-F", "i32", "--frame-once", server.address),
                        "recv 1: 34 bytes: \\x12\\x00\\x00\\x00下了一天的雨适合发呆\nmessage 1: 18 bytes: 下了一天的雨\n"
-                       "message 2: 12 bytes: 适合发呆\nrecv 2: 0 bytes: the end\n")
+                       "bare 2: 12 bytes: 适合发呆\nrecv 2: 0 bytes: the end\n")
 
     def test_what_is_no_text_is_made_visible(self):
         with self.server(says(b"a\tb\r\n\\ \x00\x1b[31m\x7f \xff\xc2\x80 \xc0\x80 \xed\xa0\x80 \xf4\x90\x80\x80 \xe4"

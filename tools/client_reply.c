@@ -5,7 +5,9 @@
 #include <sys/types.h>
 #include "client_show.h"
 
-#define MESSAGE_MAX ((size_t)1 << 30)   /* bytes; they are printed as they come, so it is a bound for nonsense only */
+/* Bytes. They are printed as they come, so it is a bound for nonsense only: below the number that four bytes of text
+ * are to the framing i32. */
+#define MESSAGE_MAX ((size_t)128 << 20)
 
 /* --- output ------------------------------------------------------------------------------------------------------- */
 
@@ -46,7 +48,7 @@ static void show_gathered(struct reply *reply)
 {
     stop_gathering(reply);
     if (reply->output_error == 0) {
-        show_bytes(stdout, "message", reply->messages, reply->gathered, reply->gathered_size);
+        show_bytes(stdout, reply_is_framed(reply) ? "message" : "bare", reply->messages, reply->gathered, reply->gathered_size);
         flush(reply);
     }
     free(reply->gathered);

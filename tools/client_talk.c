@@ -130,6 +130,10 @@ static const char *loss(const struct client *client)
         return "";
     if (client->line_number == 0)
         return half ? ": its message is not complete" : ": its greeting never came";
+    if (client->options->one_way) {
+        snprintf(text, sizeof text, ": %s %lu was not taken", noun(client), client->line_number);
+        return text;
+    }
     snprintf(text, sizeof text, ": %s %lu got %s reply", noun(client), client->line_number, half ? "half a" : "no");
     return text;
 }
@@ -142,11 +146,12 @@ static const char *suspicion(const struct client *client)
     return silent ? "; the key or the digest may be wrong" : "";
 }
 
-/* The texts' servers frame one message and send the next bare. */
+/* A server that does not frame what it says; or, as the texts' servers, one message, and sends the next bare. */
 static const char *frame_hint(const struct client *client)
 {
+    if (client->reply.messages == 0 && client->reply.decoder.why[0])
+        return "; does it frame what it says (-o frame)?";
     bool perhaps_once = client->reply.messages == 1 && !client->reply_options.frame_once;
-
     return perhaps_once ? "; if it frames only its first message, use --frame-once" : "";
 }
 

@@ -431,6 +431,16 @@ class Chat(unittest.TestCase):
             operator.sees(text + '\n')
         operator.sees('%s\n%s> ' % (text, caller.name))
 
+    @under(STRATEGIES, 'chat', TCP)
+    def test_what_was_typed_before_a_talk_is_for_nobody(self, server, operator):
+        operator.types('to nobody\n')
+        with Caller(server) as caller:
+            caller.says('hi')
+            operator.sees('hi\n%s> ' % caller.name)
+            operator.types('hello\n')
+            caller.hears('hello')
+        operator.sees('%s is gone\n' % caller.name)
+
     @under(CONCURRENT, 'chat', UDP)
     def test_datagrams_wait_silently_and_each_gets_its_own_answer(self, server, operator):
         with contextlib.ExitStack() as stack:

@@ -432,7 +432,7 @@ class Callers(unittest.TestCase):
         with dial(server.address) as client:
             send_netstring(client, b'echo begun; sleep 1000')
             client.shutdown(socket.SHUT_WR)
-            self.assertEqual(recv_netstring(client), b'begun\n[killed: it ran 100 ms longer than its caller]\n')
+            self.assertEqual(recv_netstring(client), b'begun\n[killed: its caller ended 100 ms ago; -o grace=MS allows more]\n')
             self.assertEqual(recv_to_end(client), b'')
 
     @under(STRATEGIES, 'shell', TCP, options=NETSTRING + FOREVER)
