@@ -44,4 +44,5 @@ static int handle(struct sb_request *request)
 }
 
 SB_HANDLER(.name = "bytes", .summary = "sends as many bytes as each line asks for (client --newline)",
+           .traits = SB_CALLER_FIRST,
            .options_size = sizeof(struct options), .options = option_table, .handle = handle);

@@ -292,5 +292,6 @@ static void release(void *block)
 static const struct sb_option option_table[] = { SB_FRAME_OPTION, { .name = NULL } };
 
 SB_HANDLER(.name = "chat", .summary = "lets the operator at the server's terminal talk with one caller at a time",
+           .traits = SB_CALLER_FIRST,
            .instance_size = sizeof(struct chat), .options_size = sizeof(struct options), .options = option_table,
            .handle = handle, .finish = finish, .configure = configure, .release = release);

@@ -50,4 +50,5 @@ static int handle(struct sb_request *request)
 }
 
 SB_HANDLER(.name = "crash", .summary = "fails when a line says segfault, abort, exit or error",
+           .traits = SB_CALLER_FIRST,
            .options_size = sizeof(struct options), .options = option_table, .handle = handle);

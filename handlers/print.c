@@ -38,5 +38,5 @@ static int handle(struct sb_request *request)
                                                    : sb_send_message(request, options->reply, strlen(options->reply));
 }
 
-SB_HANDLER(.name = "print", .summary = "prints one note on the server's standard output",
+SB_HANDLER(.name = "print", .summary = "prints one note on the server's standard output", .traits = SB_CALLER_FIRST,
            .options_size = sizeof(struct options), .options = option_table, .handle = handle);

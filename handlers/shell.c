@@ -380,5 +380,5 @@ static int handle(struct sb_request *request)
 }
 
 SB_HANDLER(.name = "shell", .summary = "runs each message as a command line and answers with what it says",
-           .traits = SB_STREAM_ONLY | SB_LOCAL_ONLY, .options_size = sizeof(struct options), .options = option_table,
-           .handle = handle);
+           .traits = SB_STREAM_ONLY | SB_LOCAL_ONLY | SB_CALLER_FIRST, .options_size = sizeof(struct options),
+           .options = option_table, .handle = handle);

@@ -34,4 +34,5 @@ static int handle(struct sb_request *request)
 }
 
 SB_HANDLER(.name = "sleep", .summary = "waits the milliseconds that each line asks for, then answers",
+           .traits = SB_CALLER_FIRST,
            .options_size = sizeof(struct options), .options = option_table, .handle = handle);

@@ -43,4 +43,5 @@ static int handle(struct sb_request *request)
 }
 
 SB_HANDLER(.name = "spin", .summary = "burns the microseconds of processor time that each line asks for, then answers",
-           .traits = SB_BLOCKS, .options_size = sizeof(struct options), .options = option_table, .handle = handle);
+           .traits = SB_CALLER_FIRST | SB_BLOCKS, .options_size = sizeof(struct options),
+           .options = option_table, .handle = handle);

@@ -42,4 +42,5 @@ static int handle(struct sb_request *request)
 
 static const struct sb_option option_table[] = { SB_FRAME_OPTION, { .name = NULL } };
 
-SB_HANDLER(.name = "talk", .summary = "logs one question and answers it", .options = option_table, .handle = handle);
+SB_HANDLER(.name = "talk", .summary = "logs one question and answers it", .traits = SB_CALLER_FIRST,
+           .options = option_table, .handle = handle);

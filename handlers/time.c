@@ -45,4 +45,5 @@ static int handle(struct sb_request *request)
 }
 
 SB_HANDLER(.name = "time", .summary = "tells the time in the strftime format it is asked with",
+           .traits = SB_CALLER_FIRST,
            .options_size = sizeof(struct options), .options = option_table, .handle = handle);

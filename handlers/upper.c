@@ -24,4 +24,5 @@ static int handle(struct sb_request *request)
 
 static const struct sb_option option_table[] = { SB_FRAME_OPTION, { .name = NULL } };
 
-SB_HANDLER(.name = "upper", .summary = "answers in capitals", .options = option_table, .handle = handle);
+SB_HANDLER(.name = "upper", .summary = "answers in capitals", .traits = SB_CALLER_FIRST,
+           .options = option_table, .handle = handle);

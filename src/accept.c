@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #include "child.h"
+#include "family/batch.h"
+#include "family/family.h"
 #include "worker.h"
 
 #define PAUSE_MS 100
@@ -17,7 +19,7 @@
 #define CHANNEL_SIZE 4096
 
 /* What an epoll event stands for: one of these, or a listener's index. */
-enum { STOP = 0x10000, CHILDREN, RETIRE, NOTICE, CHANNEL };
+enum { STOP = 0x10000, CHILDREN, RETIRE, NOTICE, CHANNEL, CUT, ROOM };
 
 static const char *const discipline_names[] = { "shared", "mutex", "flock", "pass", "reuseport" };
 
@@ -226,8 +228,10 @@ static int watch_sources(struct sb_gate *gate)
         gate->sources = 1;
         return watch(gate, server->channel[0], events, CHANNEL);
     }
+    gate->sources = 0;
     for (unsigned i = 0; r == 0 && takes_requests(gate) && i < server->n_listeners; i++, gate->sources++)
-        r = watch(gate, sb_listener_fileno(server->listeners[i]), events, i);
+        if (!gate->leaves_streams || server->listeners[i]->address.socktype != SOCK_STREAM)
+            r = watch(gate, sb_listener_fileno(server->listeners[i]), events, i);
     return r;
 }
 
@@ -364,6 +368,10 @@ static int take_next(struct sb_gate *gate, int64_t deadline_ns, struct sb_reques
             return r;
     }
     if (gate->next_event == gate->n_events) {
+        int waiting = sb_batches_waiting(gate->server);
+        if (waiting >= 0)
+            return take(gate, waiting, ret_request);
+        sb_batches_flush(gate->server);
         int r = wait_for_events(gate, deadline_ns);
         if (r <= 0)
             return r;
@@ -399,9 +407,12 @@ void sb_gate_pause(struct sb_gate *gate)
     poll(fds, 2, PAUSE_MS);
 }
 
+/* What a batch has taken already is served. */
 static bool must_end(const struct sb_gate *gate)
 {
     const struct sb_server *server = gate->server;
+    if (sb_batches_waiting(server) >= 0)
+        return false;
     return (!reads_channel(gate) && sb_server_stopping(server)) || sb_server_retiring(server);
 }
 
@@ -422,5 +433,139 @@ int sb_gate_next(struct sb_gate *gate, int timeout_ms, struct sb_request **ret_r
         sb_gate_pause(gate);
         return 0;
     }
+    return r;
+}
+
+/* --- for a loop that waits by other means ------------------------------------------------------------------------- */
+
+int sb_gate_prepare(struct sb_gate *gate)
+{
+    return watch(gate, gate->server->cut.fd, EPOLLIN, CUT);
+}
+
+static bool is_told(const struct sb_gate *gate, uint32_t source)
+{
+    for (int i = gate->next_event; i < gate->n_events; i++)
+        if (gate->events[i].data.u32 == source)
+            return true;
+    return false;
+}
+
+/* A source that always has more must not keep the others waiting. */
+static void put_behind(struct sb_gate *gate)
+{
+    struct epoll_event first = gate->events[gate->next_event];
+    int others = gate->n_events - gate->next_event - 1;
+    memmove(gate->events + gate->next_event, gate->events + gate->next_event + 1, others * sizeof first);
+    gate->events[gate->n_events - 1] = first;
+}
+
+void sb_gate_tell(struct sb_gate *gate, const struct epoll_event *event)
+{
+    if (event->data.u32 == CUT)
+        gate->cut = true;
+    else if (event->data.u32 == ROOM)
+        sb_wakeup_clear(&gate->server->room);
+    else if (!is_told(gate, event->data.u32) && gate->n_events < (int)(sizeof gate->events / sizeof *gate->events))
+        gate->events[gate->n_events++] = *event;
+}
+
+static bool reserve_now(struct sb_gate *gate)
+{
+    struct sb_server *server = gate->server;
+    if (!gate->reserved && !(gate->reserved = atomic_fetch_add(&server->inflight, 1) < server->limit))
+        atomic_fetch_sub(&server->inflight, 1);
+    return gate->reserved;
+}
+
+bool sb_gate_pending(const struct sb_gate *gate)
+{
+    return !gate->muted && (gate->next_event < gate->n_events || sb_batches_waiting(gate->server) >= 0);
+}
+
+int sb_gate_poll(struct sb_gate *gate, struct sb_request **ret_request)
+{
+    while (sb_gate_pending(gate) && !must_end(gate)) {
+        bool told = gate->next_event < gate->n_events;
+        uint32_t source = told ? gate->events[gate->next_event].data.u32 : (unsigned)sb_batches_waiting(gate->server);
+        int r = -EAGAIN;
+        if (source == CHANNEL || source < STOP)
+            r = reserve_now(gate) ? take(gate, source, ret_request) : -EBUSY;
+        if (is_shortage(r))
+            sb_shortage_begins(gate->server, "cannot accept", r);
+        if (r == 1 && told)
+            put_behind(gate);
+        if (r != -EAGAIN)
+            return r;
+        gate->next_event += told;
+    }
+    gate->next_event = gate->n_events = 0;
+    return must_end(gate) ? -ECANCELED : 0;
+}
+
+static void unwatch(const struct sb_gate *gate, int fd)
+{
+    if (fd >= 0)
+        epoll_ctl(gate->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+}
+
+/* While it looks away it waits for a place, as others may that share the server's. */
+void sb_gate_mute(struct sb_gate *gate, bool mute)
+{
+    struct sb_server *server = gate->server;
+    if (gate->muted == mute)
+        return;
+    gate->muted = mute;
+    gate->next_event = gate->n_events = 0;
+    if (!mute) {
+        atomic_fetch_sub(&server->waiting_for_room, 1);
+        unwatch(gate, server->room.fd);
+        watch_sources(gate);
+        return;
+    }
+    for (unsigned i = 0; i < server->n_listeners; i++)
+        unwatch(gate, sb_listener_fileno(server->listeners[i]));
+    if (reads_channel(gate))
+        unwatch(gate, server->channel[0]);
+    watch(gate, server->room.fd, EPOLLIN, ROOM);
+    atomic_fetch_add(&server->waiting_for_room, 1);
+}
+
+bool sb_gate_has_room(struct sb_gate *gate)
+{
+    return reserve_now(gate);
+}
+
+void sb_gate_end(struct sb_gate *gate)
+{
+    sb_gate_mute(gate, true);
+    unwatch(gate, gate->server->room.fd);
+    unwatch(gate, gate->server->stop.fd);
+    unwatch(gate, gate->server->retire.fd);
+    release_place(gate);
+    atomic_fetch_sub(&gate->server->waiting_for_room, 1);
+}
+
+bool sb_gate_leave_streams(struct sb_gate *gate)
+{
+    const struct sb_server *server = gate->server;
+    if (server->loops > 1 || reads_channel(gate) || methods(server)->get_request != sb_base_class.get_request)
+        return false;
+    for (unsigned i = 0; i < server->n_listeners; i++)
+        if (server->listeners[i]->address.socktype == SOCK_STREAM) {
+            if (server->listeners[i]->family.get_request != sb_tcp_class.get_request)
+                return false;
+            unwatch(gate, server->listeners[i]->fd);
+        }
+    gate->leaves_streams = true;
+    return true;
+}
+
+int sb_gate_admit(struct sb_gate *gate, unsigned listener, int fd, struct sb_request **ret_request)
+{
+    if (!reserve_now(gate))
+        return -EBUSY;
+    int r = sb_tcp_admit(gate->server->listeners[listener], fd, NULL, ret_request);
+    gate->reserved &= r != 0;
     return r;
 }

@@ -21,6 +21,9 @@ struct sb_gate {
     bool hot;                   /* the only source had a request last time, handled here: another may wait by now */
     struct epoll_event events[16];
     int n_events, next_event;
+    bool muted;                 /* of a loop that waits by other means: sees no listener now */
+    bool cut;                   /* of that too: its requests shall end */
+    bool leaves_streams;        /* that loop accepts connections itself */
 };
 
 /* Errors: -EMFILE and the like; the gate is then closed. */
@@ -34,6 +37,27 @@ int sb_gate_next(struct sb_gate *gate, int timeout_ms, struct sb_request **ret_r
 
 /* Stops accepting for a moment, after a request could not be given to a thread or child. */
 void sb_gate_pause(struct sb_gate *gate);
+
+/* For a loop that waits by other means for what the gate's epoll_fd, and what is in it, has to tell.
+ *
+ * tell: an event of the gate's own, found in epoll_fd. pending: poll may find something. poll: the next request without
+ * waiting, 1; 0: there is none, -EBUSY: no place for it, -ECANCELED: the loop shall end; a shortage is logged once.
+ * mute: looks away from the listeners, or back at them. has_room: whether there is a place again; asked when muted.
+ * end: the loop ends, and only its requests matter. */
+int sb_gate_prepare(struct sb_gate *gate);
+void sb_gate_tell(struct sb_gate *gate, const struct epoll_event *event);
+int sb_gate_poll(struct sb_gate *gate, struct sb_request **ret_request);
+bool sb_gate_pending(const struct sb_gate *gate);
+void sb_gate_mute(struct sb_gate *gate, bool mute);
+bool sb_gate_has_room(struct sb_gate *gate);
+void sb_gate_end(struct sb_gate *gate);
+
+/* Whether such a loop may accept connections itself: where it shares the listeners with no other, and no class
+ * overrides get_request. Then the gate no longer looks at them, and admit makes a request of each: 0, -EBUSY: no place
+ * for it, or
+ * -ENOMEM; fd is then still the caller's. */
+bool sb_gate_leave_streams(struct sb_gate *gate);
+int sb_gate_admit(struct sb_gate *gate, unsigned listener, int fd, struct sb_request **ret_request);
 
 /* pass: makes the channel, gives a request's descriptor to a worker (and consumes the request), tells the workers that
  * no more will come, and closes it when they have ended. A worker in a process of its own leaves the writing end to its

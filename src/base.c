@@ -5,27 +5,8 @@
 
 #include "accept.h"
 #include "child.h"
+#include "family/batch.h"
 #include "worker.h"
-
-static void dispatch(struct sb_gate *gate, struct sb_request *request)
-{
-    struct sb_server *server = gate->server;
-    if (!methods(server)->verify_request(request)) {
-        sb_request_end(request);
-        return;
-    }
-    request->phase = "process_request";
-    int r = methods(server)->process_request(request);
-    if (r >= 0) {
-        sb_shortage_ends(server);
-        return;
-    }
-    if (!atomic_load(&server->shortage))
-        methods(server)->handle_error(request, r);
-    sb_shortage_begins(server, "cannot start a worker for a request", r);
-    sb_request_end(request);
-    sb_gate_pause(gate);
-}
 
 static void count_accept(struct sb_server *server)
 {
@@ -34,6 +15,27 @@ static void count_accept(struct sb_server *server)
     sb_wakeup_set(&server->retire);
     __atomic_store_n(&server->process_slot->retired, 1, __ATOMIC_RELEASE);
     sb_wakeup_set(&server->notice);
+}
+
+int sb_base_dispatch(struct sb_gate *gate, struct sb_request *request)
+{
+    struct sb_server *server = gate->server;
+    count_accept(server);
+    if (!methods(server)->verify_request(request)) {
+        sb_request_end(request);
+        return 0;
+    }
+    request->phase = "process_request";
+    int r = methods(server)->process_request(request);
+    if (r == 0)
+        sb_shortage_ends(server);
+    if (r >= 0)
+        return 0;
+    if (!atomic_load(&server->shortage))
+        methods(server)->handle_error(request, r);
+    sb_shortage_begins(server, "cannot start a worker for a request", r);
+    sb_request_end(request);
+    return r;
 }
 
 static int loop_timeout_ms(const struct sb_server *server)
@@ -46,15 +48,15 @@ static int run_loop(struct sb_gate *gate)
     struct sb_server *server = gate->server;
     struct sb_request *request;
     int timeout_ms = loop_timeout_ms(server), r;
+    sb_batches_open(server);
     do {
         sb_slot_enter(sb_worker.slot, SB_WAITING);
         r = sb_gate_next(gate, timeout_ms, &request);
-        if (r == 1) {
-            count_accept(server);
-            dispatch(gate, request);
-        }
+        if (r == 1 && sb_base_dispatch(gate, request) < 0)
+            sb_gate_pause(gate);
         methods(server)->service_actions(server);
     } while (r >= 0);
+    sb_batches_close(server);
     return r == -ECANCELED ? 0 : r;
 }
 
@@ -68,14 +70,13 @@ static int handle_one(struct sb_gate *gate)
     while ((r = sb_gate_next(gate, sb_remaining_ms(deadline_ns), &request)) == 0 && sb_remaining_ms(deadline_ns) != 0)
         methods(server)->service_actions(server);
     if (r == 1)
-        dispatch(gate, request);
+        sb_base_dispatch(gate, request);
     else if (r == 0)
         methods(server)->handle_timeout(server);
     return r == -ECANCELED ? 0 : r;
 }
 
-/* Runs a loop's body as a worker: with a gate, and a slot on the scoreboard unless the thread has one. */
-static int work(struct sb_server *server, int (*body)(struct sb_gate *gate))
+int sb_base_work(struct sb_server *server, int (*body)(struct sb_gate *gate))
 {
     struct sb_gate gate;
     int r = sb_gate_open(&gate, server, SB_GATE_WORKER);
@@ -97,12 +98,12 @@ static int work(struct sb_server *server, int (*body)(struct sb_gate *gate))
 
 static int base_serve_forever(struct sb_server *server)
 {
-    return work(server, run_loop);
+    return sb_base_work(server, run_loop);
 }
 
 int sb_base_handle_request(struct sb_server *server)
 {
-    return work(server, handle_one);
+    return sb_base_work(server, handle_one);
 }
 
 static int base_server_bind(struct sb_listener *listener)

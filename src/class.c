@@ -16,7 +16,7 @@ const struct sb_class sb_serial_class = {
 
 const struct sb_class *const sb_strategies[] = {
     &sb_serial_class, &sb_threading_mixin, &sb_forking_mixin, &sb_pool_mixin, &sb_prefork_mixin, &sb_prethread_mixin,
-    NULL,
+    &sb_fiber_mixin, NULL,
 };
 
 #define TCP &sb_tcp_class
@@ -39,6 +39,7 @@ TYPES(forking, &sb_forking_mixin)
 TYPES(pool, &sb_pool_mixin)
 TYPES(prefork, &sb_prefork_mixin)
 TYPES(prethread, &sb_prethread_mixin)
+TYPES(fiber, &sb_fiber_mixin)
 
 const struct sb_class *const *sb_family_find(const char *scheme)
 {
@@ -188,6 +189,8 @@ static int check_discipline(struct sb_server *server)
         why = "it needs workers that share a listener: prefork or prethread";
     else if (server->forks_requests && (accept == SB_ACCEPT_MUTEX || accept == SB_ACCEPT_FLOCK))
         why = "a worker that waits for its turn could not wait for its children; choose shared or pass";
+    else if ((server->traits & SB_YIELDS) && (accept == SB_ACCEPT_MUTEX || accept == SB_ACCEPT_FLOCK))
+        why = "a loop that waits for its turn could not run its requests meanwhile; choose shared, pass or reuseport";
     if (!why)
         return 0;
     sb_server_log(server, SB_LOG_ERROR, "the accept discipline '%s' does not suit '%s': %s", sb_discipline_name(accept),

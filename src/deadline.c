@@ -2,11 +2,21 @@
 
 #include "objects.h"
 
-int64_t sb_now_ns(void)
+static int64_t read_clock_ns(clockid_t clock)
 {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(clock, &now);
     return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+}
+
+int64_t sb_now_ns(void)
+{
+    return read_clock_ns(CLOCK_MONOTONIC);
+}
+
+int64_t sb_coarse_now_ns(void)
+{
+    return read_clock_ns(CLOCK_MONOTONIC_COARSE);
 }
 
 int64_t sb_deadline_ns(int timeout_ms)

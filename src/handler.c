@@ -367,6 +367,22 @@ SUPER(setup)
 SUPER(handle)
 SUPER(finish)
 
+unsigned sb_handlers_common_traits(const struct sb_server *server)
+{
+    unsigned traits = ~0u;
+    for (unsigned i = 0; i < server->n_handlers; i++)
+        traits &= server->handlers[i].handler->traits;
+    return traits;
+}
+
+int sb_handlers_timeout_ms(const struct sb_server *server)
+{
+    int timeout_ms = 0;
+    for (unsigned i = 0; timeout_ms == 0 && i < server->n_handlers; i++)
+        timeout_ms = server->handlers[i].handler->timeout_ms;
+    return timeout_ms;
+}
+
 static int first_error(int first, int second)
 {
     return first < 0 ? first : second < 0 ? second : 0;
@@ -376,11 +392,9 @@ static int first_error(int first, int second)
 static int begin(struct sb_request *request)
 {
     const struct sb_server *server = request->server;
-    int timeout_ms = 0, nodelay = 0;
-    for (unsigned i = 0; i < server->n_handlers; i++) {
-        timeout_ms = timeout_ms ? timeout_ms : server->handlers[i].handler->timeout_ms;
+    int timeout_ms = sb_handlers_timeout_ms(server), nodelay = 0;
+    for (unsigned i = 0; i < server->n_handlers; i++)
         nodelay |= server->handlers[i].handler->disable_nagle_algorithm;
-    }
     if (server->instance_size != 0 && !(request->instance = calloc(1, server->instance_size)))
         return -ENOMEM;
     return sb_request_begin(request, timeout_ms, nodelay);

@@ -27,13 +27,13 @@ static int have_input(struct sb_request *request)
     return n < 0 ? n : n > 0;
 }
 
-int sb_recv_message(struct sb_request *request, void *buffer, size_t size, size_t *ret_length)
+/* Out of line: its decoder would lie on the stack of each fiber that waits for a bare message. */
+static int __attribute__((noinline)) recv_framed(struct sb_request *request, enum sb_frame frame, void *buffer,
+                                                 size_t size, size_t *ret_length)
 {
-    struct sb_frame_decoder decoder = { .frame = request->server->framing.caller, .limit = size };
+    struct sb_frame_decoder decoder = { .frame = frame, .limit = size };
     struct sb_frame_piece piece = { .last = false };
     size_t length = 0;
-    if (request->datagram || decoder.frame == SB_FRAME_NONE)
-        return recv_bare(request, buffer, size, ret_length);
     while (!piece.last) {
         int r = have_input(request);
         if (r == 0 && decoder.taken > 0)
@@ -51,6 +51,14 @@ int sb_recv_message(struct sb_request *request, void *buffer, size_t size, size_
     }
     *ret_length = length;
     return 1;
+}
+
+int sb_recv_message(struct sb_request *request, void *buffer, size_t size, size_t *ret_length)
+{
+    enum sb_frame frame = request->server->framing.caller;
+    if (request->datagram || frame == SB_FRAME_NONE)
+        return recv_bare(request, buffer, size, ret_length);
+    return recv_framed(request, frame, buffer, size, ret_length);
 }
 
 /* --- sending ------------------------------------------------------------------------------------------------------ */

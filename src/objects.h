@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 #include <switchboard/switchboard.h>
 #include <unistd.h>
+#include "fiber/timers.h"
 #include "wakeup.h"
 
 #define MAX_CLASSES 16
@@ -61,6 +62,7 @@ struct sb_server {
 
     struct sb_listener **listeners;
     unsigned n_listeners;
+    bool sockets_block;             /* though the strategy yields: it waits for them by other means */
     bool forks_requests;            /* a class forks for each request: accept loops have children */
     unsigned loops;                 /* accept loops in all: prefork's workers times prethread's */
     unsigned slots;                 /* workers with a slot of their own, beside max_connections */
@@ -83,6 +85,8 @@ struct sb_server {
     struct sb_slot *process_slot;   /* of a forked worker: the one its parent claimed for it */
     atomic_int accepts_left;        /* prefork's worker, if `retire` is made: until it retires */
     atomic_int references;          /* the owner, each request, each thread: the last one frees */
+    struct sb_helpers *helpers;     /* threads of sb_offload(), once one is needed; made under lock */
+    atomic_bool held_up;            /* a handler has held up a loop of fibers: said once */
     atomic_bool shortage;           /* of descriptors, memory, threads or processes: said once */
     _Atomic int64_t drain_deadline_ns;  /* of requests in a loop that must end; 0: not yet set */
 
@@ -99,18 +103,45 @@ struct sb_server {
     atomic_uint slot_hint;
 };
 
+/* What a fiber waits for (fiber/loop.h). */
+struct sb_watch {
+    struct sb_task *task;           /* who waits, or NULL */
+    uint32_t registered;            /* with the engine, for these events */
+    short awaited, ready;           /* poll(2)'s; ready: came, and nobody waited */
+    bool holds;                     /* of a request that is not yet on a fiber */
+
+    bool starved;                   /* io_uring: there was no buffer to receive into */
+    bool receives, ended, left;     /* a receive is under way; `end` is known; the sockets' calls again */
+    uint16_t first, last, n_queued; /* buffers with what nobody has read yet */
+    int end;                        /* what a receive returns behind them: 0 or -errno */
+};
+
+/* How a request's bytes come and go, where not by recv(2) and send(2): as those, but -errno, and within the
+ * deadline. */
+struct sb_io {
+    ssize_t (*recv)(struct sb_request *request, void *buffer, size_t size, int64_t deadline_ns);
+    ssize_t (*send)(struct sb_request *request, const void *buffer, size_t size, int64_t deadline_ns);
+};
+
 struct sb_request {
     struct sb_listener *listener;
     struct sb_server *server;
     struct sb_request *next, **link;        /* server->requests */
     struct sb_slot *slot;
     int fd;                                 /* a datagram's: the listener's; -1 once closed */
+    int timeout_ms;
+    unsigned streak;                        /* receives and sends since the others had their turn */
+    int why_error;
+    char *why;                              /* of the error why_error, if the handler returns that; or NULL */
     bool datagram, saw_end, replied, in_loop;
     bool heard;                             /* a message was received */
-    char *why;                              /* of the error why_error, if the handler returns that; or NULL */
-    int why_error;
+    bool drained;                           /* the last receive came back short: the next will have to wait */
+    bool late;                              /* the first receive's time is over before it began */
     const char *phase;                      /* setup, handle, finish: for handle_error */
-    int timeout_ms;
+    const struct sb_io *io;                 /* NULL: the sockets' calls */
+    struct sb_watch watch;
+    struct sb_request *held_next, **held_link;  /* not yet on a fiber (fiber/loop.h) */
+    struct sb_timer held_timer;
     struct sb_address client;
     char *client_name;
     char *instance;
@@ -157,6 +188,7 @@ static inline void sb_fd_close(int *fd)
 int sb_fd_settimeout(int fd, int timeout_ms);
 
 int64_t sb_now_ns(void);                            /* CLOCK_MONOTONIC */
+int64_t sb_coarse_now_ns(void);                     /* CLOCK_MONOTONIC_COARSE: some milliseconds late, but cheap */
 int64_t sb_deadline_ns(int timeout_ms);             /* from now; NEVER for -1 */
 int sb_remaining_ms(int64_t deadline_ns);           /* for poll(2): rounded up, -1 for NEVER */
 
@@ -178,8 +210,15 @@ int sb_handlers_init(struct sb_server *server, const struct sb_handler *const *h
 int sb_handlers_check_address(struct sb_server *server, const struct sb_listener *listener);
 void sb_handlers_finish(struct sb_server *server);
 
+/* The traits that all handlers of the list have, and the timeout of the leftmost that sets one, else 0. */
+unsigned sb_handlers_common_traits(const struct sb_server *server);
+int sb_handlers_timeout_ms(const struct sb_server *server);
+
 /* Receives into the empty input of a stream; returns how much, 0 at the end, or -errno. */
 ssize_t sb_request_fill_input(struct sb_request *request);
+
+/* Ends the threads of sb_offload(). */
+void sb_helpers_end(struct sb_server *server);
 
 /* What the stream classes do before setup and after finish (request.c). */
 int sb_request_begin(struct sb_request *request, int timeout_ms, bool nodelay);
@@ -207,6 +246,10 @@ void sb_server_unref(struct sb_server *server);
 /* How long running requests have: config.drain_timeout_ms, and without limit (-1) in a worker that retires. */
 int sb_server_drain_ms(const struct sb_server *server);
 
+/* The two lines of a drain. */
+void sb_server_log_drain(struct sb_server *server, unsigned left);
+void sb_server_log_cut(struct sb_server *server, unsigned left);
+
 /* Waits for this process's requests until then, and cuts them off. */
 void sb_server_drain(struct sb_server *server);
 /* Whether no request is alive in this process. */
@@ -215,6 +258,13 @@ bool sb_server_is_idle(struct sb_server *server);
 /* In a forked child: the requests and loops of the parent are not ours. `own`: the one request that is, in a child that
  * will not serve others and so needs nothing of its own (each system call here is one for each request); or NULL. */
 int sb_server_adopt(struct sb_server *server, struct sb_request *own);
+
+struct sb_gate;
+
+/* BaseServer's part in any accept loop (base.c). work: runs body with a gate, and a slot on the scoreboard unless the
+ * thread has one. dispatch: verify_request and process_request; -errno when no worker could be started for it. */
+int sb_base_work(struct sb_server *server, int (*body)(struct sb_gate *gate));
+int sb_base_dispatch(struct sb_gate *gate, struct sb_request *request);
 
 /* BaseServer.handle_request (base.c), between the server's begin and end of serving. */
 int sb_base_handle_request(struct sb_server *server);

@@ -6,9 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "family/batch.h"
+
 #define LINE_BUFFER_SIZE 4096
 #define REPLY_SIZE_MAX 65535
 #define LOGGED_TEXT_MAX 200
+
+/* Receives and sends that one request may do before the others have their turn. */
+#define STREAK_MAX 64
 
 /* How long a datagram's reply is offered to a peer on this machine that does not read, and how often. */
 #define FULL_PEER_MS 1000
@@ -55,9 +60,25 @@ static bool is_ending(const struct sb_request *request)
     return request->in_loop && sb_server_stopping(request->server);
 }
 
+/* What was there before the last receive is told to nobody again, and what was told may be gone: only a look can
+ * tell. */
+static int wait_for_own(struct sb_request *request, short events, int64_t deadline_ns)
+{
+    struct pollfd own = { .fd = request->fd, .events = events };
+    int r;
+    request->drained = false;
+    do
+        r = poll(&own, 1, 0) > 0 ? own.revents : wait_until(request, request->fd, events, deadline_ns);
+    while (r > 0 && own.revents == 0 && !request->io);
+    return r;
+}
+
 int sb_wait_fd(struct sb_request *request, int fd, short events, int timeout_ms)
 {
-    return wait_until(request, fd, events, sb_deadline_ns(timeout_ms));
+    int64_t deadline_ns = sb_deadline_ns(timeout_ms);
+    if ((request->server->traits & SB_YIELDS) && fd == request->fd)
+        return wait_for_own(request, events, deadline_ns);
+    return wait_until(request, fd, events, deadline_ns);
 }
 
 int sb_sleep(struct sb_request *request, int milliseconds)
@@ -91,25 +112,46 @@ void sb_request_log_received(struct sb_request *request, const char *data, size_
                   length < size ? "..." : "");
 }
 
+/* A caller who is always ready must not keep the others waiting, where all share a thread. */
+static void give_way(struct sb_request *request)
+{
+    if ((request->server->traits & SB_YIELDS) && ++request->streak == STREAK_MAX) {
+        request->streak = 0;
+        wait_until(request, -1, 0, 0);
+    }
+}
+
+static ssize_t recv_from_socket(struct sb_request *request, void *buffer, size_t size, int64_t deadline_ns)
+{
+    for (;;) {
+        bool wait_first = request->drained || is_ending(request);
+        int r = wait_first ? wait_until(request, request->fd, POLLIN, deadline_ns) : 0;
+        ssize_t n = r >= 0 ? recv(request->fd, buffer, size, 0) : r;
+        if (r >= 0 && n >= 0) {
+            request->drained = n > 0 && (size_t)n < size && (request->server->traits & SB_YIELDS);
+            return n;
+        }
+        if (r >= 0)
+            r = after_failure(request, POLLIN, deadline_ns, errno);
+        if (r < 0)
+            return r;
+    }
+}
+
 static ssize_t receive(struct sb_request *request, void *buffer, size_t size)
 {
     if (request->fd < 0)
         return -EBADF;
+    if (request->late) {
+        request->late = false;
+        return -ETIMEDOUT;
+    }
     sb_slot_enter(request->slot, SB_READING);
     int64_t deadline_ns = operation_deadline_ns(request);
-    ssize_t n;
-    for (;;) {
-        int r = is_ending(request) ? wait_until(request, request->fd, POLLIN, deadline_ns) : 0;
-        if (r >= 0 && (n = recv(request->fd, buffer, size, 0)) >= 0)
-            break;
-        if (r >= 0)
-            r = after_failure(request, POLLIN, deadline_ns, errno);
-        if (r < 0) {
-            n = r;
-            break;
-        }
-    }
+    ssize_t n = request->io ? request->io->recv(request, buffer, size, deadline_ns)
+                            : recv_from_socket(request, buffer, size, deadline_ns);
     request->saw_end |= n == 0 && size > 0;
+    give_way(request);
     sb_slot_enter(request->slot, SB_HANDLING);
     if (n > 0 && sb_server_is_verbose(request->server))
         sb_request_log_received(request, buffer, n);
@@ -190,6 +232,8 @@ static int gather(struct sb_request *request, const void *buffer, size_t size)
 
 static ssize_t send_some(struct sb_request *request, const void *buffer, size_t size, int64_t deadline_ns)
 {
+    if (request->io)
+        return request->io->send(request, buffer, size, deadline_ns);
     for (;;) {
         bool ending = is_ending(request);
         int r = ending ? wait_until(request, request->fd, POLLOUT, deadline_ns) : 0;
@@ -220,6 +264,7 @@ static ssize_t send_least(struct sb_request *request, const char *buffer, size_t
         if (n < 0)
             break;
     }
+    give_way(request);
     sb_slot_enter(request->slot, SB_HANDLING);
     return n < 0 ? n : (ssize_t)sent;
 }
@@ -331,6 +376,11 @@ static int send_reply(struct sb_request *request)
     const struct sb_address *client = &request->client;
     if (client->size == 0)
         return -EDESTADDRREQ;
+    struct sb_batch *batch = sb_batch_find(request->listener);
+    if (batch) {
+        sb_batch_reply(batch, request);
+        return 0;
+    }
     int64_t deadline_ns = sb_deadline_ns(FULL_PEER_MS);
     for (;;) {
         if (sendto(request->fd, request->reply, request->reply_size, MSG_NOSIGNAL, &client->sa, client->size) >= 0)

@@ -133,6 +133,11 @@ void sb_slot_end_request(struct sb_slot *slot, bool failed)
         PUT(slot->errors, slot->errors + 1);
 }
 
+void sb_slot_count_error(struct sb_slot *slot)
+{
+    PUT(slot->errors, slot->errors + 1);
+}
+
 const char *sb_state_name(uint32_t state)
 {
     static const char *const names[] = { "free", "starting", "waiting", "reading", "handling", "writing", "closing",
@@ -167,6 +172,7 @@ struct sb_totals sb_scoreboard_totals(const struct sb_scoreboard *board)
         totals.served += GET(slot->served);
         totals.errors += GET(slot->errors);
         totals.truncated += GET(slot->truncated);
+        totals.held_up += GET(slot->held_up);
         totals.workers += state != SB_FREE && state != SB_DEAD;
         totals.busy += state >= SB_READING && state <= SB_CLOSING;
     }

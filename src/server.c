@@ -11,6 +11,8 @@
 #include "child.h"
 #include "worker.h"
 
+#define STACK_SIZE_MIN 16384
+
 /* --- log ---------------------------------------------------------------------------------------------------------- */
 
 void sb_server_log(const struct sb_server *server, enum sb_log_level level, const char *format, ...)
@@ -162,20 +164,31 @@ int sb_server_drain_ms(const struct sb_server *server)
     return sb_server_retiring(server) ? -1 : server->config.drain_timeout_ms;
 }
 
+void sb_server_log_drain(struct sb_server *server, unsigned left)
+{
+    int timeout_ms = sb_server_drain_ms(server);
+    if (timeout_ms > 0)
+        sb_server_log(server, SB_LOG_INFO, "waiting up to %g s for %u open request%s", timeout_ms / 1000.0, left,
+                      left == 1 ? "" : "s");
+}
+
+void sb_server_log_cut(struct sb_server *server, unsigned left)
+{
+    sb_server_log(server, SB_LOG_WARNING, "the drain deadline has passed: cutting off %u request%s", left,
+                  left == 1 ? "" : "s");
+}
+
 void sb_server_drain(struct sb_server *server)
 {
     int timeout_ms = sb_server_drain_ms(server);
     unsigned left = wait_until_idle(server, timeout_ms >= 0 ? MIN(timeout_ms, QUIET_DRAIN_MS) : QUIET_DRAIN_MS);
     if (left > 0 && (timeout_ms < 0 || timeout_ms > QUIET_DRAIN_MS)) {
-        if (timeout_ms > 0)
-            sb_server_log(server, SB_LOG_INFO, "waiting up to %g s for %u open request%s", timeout_ms / 1000.0, left,
-                          left == 1 ? "" : "s");
+        sb_server_log_drain(server, left);
         left = wait_until_idle(server, timeout_ms < 0 ? -1 : timeout_ms - QUIET_DRAIN_MS);
     }
     if (left == 0)
         return;
-    sb_server_log(server, SB_LOG_WARNING, "the drain deadline has passed: cutting off %u request%s", left,
-                  left == 1 ? "" : "s");
+    sb_server_log_cut(server, left);
     cut(server);
     left = wait_until_idle(server, CUT_GRACE_MS);
     if (left > 0)
@@ -229,11 +242,12 @@ static int check_config(const struct sb_server *server)
     const struct sb_config *config = &server->config;
     if (config->max_packet_size >= 1 && config->max_packet_size <= 65535 && config->max_connections >= 1 &&
         config->max_connections <= 1000000 && config->queue_size >= 1 && config->queue_size <= 1000000 &&
-        config->max_children >= 1 &&
-        config->max_requests >= 0 && config->request_queue_size >= 0)
+        config->max_children >= 1 && config->max_requests >= 0 && config->request_queue_size >= 0 &&
+        config->stack_size >= STACK_SIZE_MIN && config->stack_size <= 1 << 30 && config->spin_us >= 0)
         return 0;
     sb_server_log(server, SB_LOG_ERROR, "a limit of the configuration is out of range: max_packet_size 1 to 65535, "
-                  "max_connections and queue_size 1 to 1000000, max_children at least 1, others not negative");
+                  "max_connections and queue_size 1 to 1000000, max_children at least 1, stack_size 16384 to "
+                  "1073741824, others not negative");
     return -EINVAL;
 }
 
@@ -340,6 +354,7 @@ void sb_server_close(struct sb_server *server)
 {
     if (!server->closed && server->n_listeners > 0)
         methods(server)->server_close(server);
+    sb_helpers_end(server);
     server->closed = true;
 }
 

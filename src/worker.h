@@ -10,6 +10,7 @@ struct sb_worker {
     unsigned index;             /* among all accept loops of the server */
     bool in_loop;               /* an accept loop runs here */
     bool handling;              /* a handler runs here */
+    struct sb_batch **batches;  /* of the loop that runs here, one for each listener or NULL (family/batch.h) */
     const struct sb_request *request;   /* the one that the loop itself handles, while its finish_request runs */
 };
 
@@ -46,5 +47,8 @@ static inline void sb_slot_enter(struct sb_slot *slot, enum sb_state state)
 
 void sb_slot_begin_request(struct sb_slot *slot, const struct sb_address *peer);
 void sb_slot_end_request(struct sb_slot *slot, bool failed);
+
+/* An error of a request that has ended already. */
+void sb_slot_count_error(struct sb_slot *slot);
 
 #endif

@@ -62,6 +62,9 @@ Test(class, a_senseless_list_is_refused_with_the_reason)
     expect_refused("pool:99999999999", "from 1 to");
     expect_refused("prefork:8x", "from 1 to");
     expect_refused("thread:3", "takes no argument");
+    expect_refused("fiber:3", "it must be fiber, fiber:epoll or fiber:uring");
+    expect_refused("fiber+thread", "both decide who handles");
+    expect_refused("fiber+prefork", "write prefork+fiber");
     expect_refused("prefork+prethread+thread+pool+fork+a+b+c+d+e+f+g+h+i+j+k+l+m", "");
 }
 
@@ -70,7 +73,8 @@ Test(class, every_sensible_list_is_taken)
     static const char *const lists[] = { "serial", "thread", "fork", "pool", "pool:16", "prefork", "prefork:2",
                                          "prethread:2", "prefork:2+thread", "prefork:4+pool:16", "prefork:2+fork",
                                          "prefork:2+prethread:8", "prefork:2+prethread:2+pool:2",
-                                         "prethread:2+thread" };
+                                         "prethread:2+thread", "fiber", "fiber:epoll", "prefork:2+fiber",
+                                         "prethread:2+fiber", "prefork:2+prethread:2+fiber" };
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
         struct sb_server *server;
         cr_assert_eq(create(NULL, lists[i], &server), 0, "%s: %s", lists[i], said);

@@ -40,6 +40,12 @@ static const struct design designs[] = {
     { "prethread:2+thread", "shared", 3, false, false, false },
     { "prethread:2+pool:3", "shared", 3, false, false, false },
     { "prethread:3+pool:3", "reuseport", 1, false, false, true },
+    { "fiber:uring", "shared", 3, false, false, false },
+    { "fiber:epoll", "shared", 3, false, false, false },
+    { "prefork:2+fiber:epoll", "shared", 3, true, false, false },
+    { "prefork:2+fiber", "pass", 3, true, true, false },
+    { "prethread:2+fiber:epoll", "shared", 3, false, false, false },
+    { "prefork:2+fiber", "reuseport", 1, true, false, true },
 };
 
 static const char *const families[] = { "tcp", "udp", "unix", "unixgram" };

@@ -17,7 +17,7 @@ import threading
 import time
 
 STRATEGIES = ('serial', 'thread', 'fork', 'pool', 'prefork:4', 'prethread:4', 'prefork:2+thread', 'prefork:2+pool:4',
-              'prefork:2+prethread:2')
+              'prefork:2+prethread:2', 'fiber:epoll', 'fiber:uring')
 CLIENTS = 16
 WARM_UP = 2000
 PATIENCE_S = 10

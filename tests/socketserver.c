@@ -605,6 +605,7 @@ Test(socketserver, all)
         sb_pool_unix_stream_server, sb_pool_unix_datagram_server, sb_prefork_tcp_server, sb_prefork_udp_server,
         sb_prefork_unix_stream_server, sb_prefork_unix_datagram_server, sb_prethread_tcp_server,
         sb_prethread_udp_server, sb_prethread_unix_stream_server, sb_prethread_unix_datagram_server,
+        sb_fiber_tcp_server, sb_fiber_udp_server, sb_fiber_unix_stream_server, sb_fiber_unix_datagram_server,
     };
 
     for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++)

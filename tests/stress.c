@@ -471,7 +471,8 @@ static bool leaves_requests_to_others(const struct design *design)
 {
     const char *last = strrchr(design->strategy, '+');
     last = last ? last + 1 : design->strategy;
-    return !strstr(design->strategy, "prefork") && strchr("tpf", last[0]) && strncmp(last, "prethread", 9) != 0;
+    return !strstr(design->strategy, "prefork") && strchr("tpf", last[0]) && strncmp(last, "prethread", 9) != 0 &&
+           strncmp(last, "fiber", 5) != 0;
 }
 
 static bool waits(const struct design *design, const struct variant *variant)

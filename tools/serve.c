@@ -31,11 +31,11 @@ struct arguments {
 
 enum {
     ONCE = 256, TIMEOUT, BACKLOG, MAX_CONNECTIONS, QUEUE, MAX_CHILDREN, MAX_REQUESTS, MAX_PACKET, IDLE_TIMEOUT,
-    DRAIN_TIMEOUT, REUSE_PORT, NODELAY, USER, GROUP,
+    DRAIN_TIMEOUT, STACK_SIZE, SPIN, REUSE_PORT, NODELAY, USER, GROUP,
 };
 
 static const struct argp_option option_table[] = {
-    { "strategy", 's', "LIST", 0, "serial, thread, fork, pool:N, prefork:N, prethread:N, your own ./FILE.so, or "
+    { "strategy", 's', "LIST", 0, "serial, thread, fork, fiber, pool:N, prefork:N, prethread:N, your own ./FILE.so, or "
       "several with plus signs: prefork:4+pool:16 (default thread)", 1 },
     { "accept", 'a', "DISCIPLINE", 0, "how workers share a listener: shared, mutex, flock, pass or reuseport "
       "(default shared)", 1 },
@@ -52,6 +52,8 @@ static const struct argp_option option_table[] = {
       3 },
     { "drain-timeout", DRAIN_TIMEOUT, "SECONDS", 0, "how long running requests may go on after a stop "
       "(default 5), with --once without limit", 3 },
+    { "stack-size", STACK_SIZE, "BYTES", 0, "of fiber: the stack of each (default 65536)", 3 },
+    { "spin", SPIN, "MICROSECONDS", 0, "of fiber: look for work so long before sleeping (default 0)", 3 },
     { "reuse-port", REUSE_PORT, NULL, 0, "let other servers share the port (SO_REUSEPORT)", 4 },
     { "nodelay", NODELAY, NULL, 0, "send small pieces at once (TCP_NODELAY)", 4 },
     { "user", USER, "NAME", 0, "become this user once the addresses are bound", 4 },
@@ -118,6 +120,8 @@ static const struct limit {
     { MAX_CHILDREN, "max-children", offsetof(struct sb_config, max_children), 1, 100000 },
     { MAX_REQUESTS, "max-requests", offsetof(struct sb_config, max_requests), 1, 1000000000 },
     { MAX_PACKET, "max-packet-size", offsetof(struct sb_config, max_packet_size), 1, 65535 },
+    { STACK_SIZE, "stack-size", offsetof(struct sb_config, stack_size), 16384, 1 << 30 },
+    { SPIN, "spin", offsetof(struct sb_config, spin_us), 0, 1000000 },
     { TIMEOUT, "timeout", offsetof(struct sb_config, timeout_ms), 0, 0 },
     { IDLE_TIMEOUT, "idle-timeout", offsetof(struct sb_config, idle_timeout_ms), 0, 0 },
     { DRAIN_TIMEOUT, "drain-timeout", offsetof(struct sb_config, drain_timeout_ms), 0, 0 },

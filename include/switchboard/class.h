@@ -62,8 +62,8 @@ struct sb_class {
     /* Life of a request. verify_request and process_request run in the accept loop, the others where the handler does;
      * handle_error in the loop when process_request failed, and never for -ECANCELED, which is the server's own doing;
      * close_request also in the process that has given the connection away.
-     * process_request: takes the request over when it returns 0; on -errno the caller still has it, reports it through
-     *     handle_error and ends it. The base handles it here and now.
+     * process_request: takes the request over when it returns 0, or 1, put off until what it needs is there again; on
+     *     -errno the caller still has it, reports it through handle_error and ends it. The base handles it here and now.
      * finish_request: setup, handle, finish; 0 or the first error of the three.
      * shutdown_request: ends the talk and calls close_request; neither frees the request. */
     bool (*verify_request)(struct sb_request *request);
@@ -112,8 +112,9 @@ int sb_parse_count(struct sb_server *server, const struct sb_class *self, const 
 /* The families and strategies in the box. */
 extern const struct sb_class sb_tcp_class, sb_udp_class, sb_unix_stream_class, sb_unix_datagram_class;
 extern const struct sb_class sb_threading_mixin, sb_forking_mixin, sb_pool_mixin, sb_prefork_mixin, sb_prethread_mixin;
+extern const struct sb_class sb_fiber_mixin;
 
-/* Python's twelve types, and the four families under the three other strategies. */
+/* Python's twelve types, and the four families under the other strategies. */
 extern const struct sb_class *const sb_tcp_server[], *const sb_udp_server[];
 extern const struct sb_class *const sb_unix_stream_server[], *const sb_unix_datagram_server[];
 extern const struct sb_class *const sb_threading_tcp_server[], *const sb_threading_udp_server[];
@@ -126,6 +127,8 @@ extern const struct sb_class *const sb_prefork_tcp_server[], *const sb_prefork_u
 extern const struct sb_class *const sb_prefork_unix_stream_server[], *const sb_prefork_unix_datagram_server[];
 extern const struct sb_class *const sb_prethread_tcp_server[], *const sb_prethread_udp_server[];
 extern const struct sb_class *const sb_prethread_unix_stream_server[], *const sb_prethread_unix_datagram_server[];
+extern const struct sb_class *const sb_fiber_tcp_server[], *const sb_fiber_udp_server[];
+extern const struct sb_class *const sb_fiber_unix_stream_server[], *const sb_fiber_unix_datagram_server[];
 
 /* The strategies by name, NULL-terminated, `serial` first (a class without methods: the base itself). */
 extern const struct sb_class *const sb_strategies[];

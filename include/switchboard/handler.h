@@ -26,13 +26,15 @@ struct sb_server;
 
 /* What a handler cannot bear. A server whose strategy or address asks for it is refused, unless forced. */
 enum sb_handler_trait {
-    SB_NOT_THREAD_SAFE = 1 << 0,    /* touches shared state without a lock: not where handlers share memory at once */
+    SB_NOT_THREAD_SAFE = 1 << 0,    /* touches shared state without a lock: not where handlers share memory, at once or
+                                     * in turns */
     SB_KEEPS_STATE = 1 << 1,        /* its memory must outlive a request: not where each worker is a process */
     SB_BLOCKS = 1 << 2,             /* stops its thread other than by request.h's verbs: not where requests share it */
     SB_STREAM_ONLY = 1 << 3,        /* needs a connection: not on udp and unixgram */
     SB_DATAGRAM_ONLY = 1 << 4,      /* needs datagrams: not on tcp and unix */
     SB_LOCAL_ONLY = 1 << 5,         /* dangerous in the hands of strangers: on loopback and Unix sockets; elsewhere only
                                      * behind a handler with SB_AUTHENTICATES, and forced */
+    SB_CALLER_FIRST = 1 << 7,       /* not a weakness: it does nothing before the caller's first bytes are there */
     SB_AUTHENTICATES = 1 << 6,      /* not a weakness: its setup fails for callers it does not know */
 };
 
@@ -72,7 +74,7 @@ struct sb_handler {
      * strategy gave the request. NULL inherits from the handler behind this one, in the end a function that does
      * nothing; some handler of the list must have handle.
      * If setup fails neither handle nor finish runs; finish runs even when handle failed.
-     * A thread's stack has 256 KiB: put larger buffers into the instance or on the heap. */
+     * A thread's stack has 256 KiB, a fiber's 64: put larger buffers into the instance or on the heap. */
     int (*setup)(struct sb_request *request);
     int (*handle)(struct sb_request *request);
     int (*finish)(struct sb_request *request);

@@ -69,10 +69,21 @@ int sb_wait_fd(struct sb_request *request, int fd, short events, int timeout_ms)
 /* Pauses this request only. Returns 0, or -ECANCELED. */
 int sb_sleep(struct sb_request *request, int milliseconds);
 
+/* Runs a call that blocks and knows no other way, run(argument): where many requests share a thread, on one of a few
+ * helper threads while the others go on; elsewhere here. Returns 0 when it has been run, or -errno when it could not
+ * be. */
+int sb_offload(struct sb_request *request, void (*run)(void *argument), void *argument);
+
+/* Calls another server, at an address as text (address.h); its name is looked up by sb_offload(). Returns a connected
+ * socket, non-blocking, to be waited for by sb_wait_fd() and closed by the handler; or -errno, -ETIMEDOUT after
+ * timeout_ms milliseconds (-1: no limit). */
+int sb_connect(struct sb_request *request, const char *address, int timeout_ms);
+
 /* True for udp and unixgram. */
 bool sb_is_datagram(const struct sb_request *request);
 
-/* The socket: the connection, or on a datagram the server's own socket. The request keeps it: do not close it. */
+/* The socket: the connection, or on a datagram the server's own socket. The request keeps it: do not close it, and do
+ * not read(2) it: what has come may have been received already. */
 int sb_fileno(const struct sb_request *request);
 
 /* Who asks, and at which of our addresses (getsockname(2)). */

@@ -39,7 +39,8 @@ struct sb_slot {
     uint64_t truncated;         /* datagrams cut off at max_packet_size */
     uint8_t peer[28];           /* struct sockaddr of the last caller, cut at 28 bytes (all of sockaddr_in6) */
     uint32_t retired;           /* a worker of prefork: takes no more requests */
-    uint8_t padding[48];
+    uint64_t held_up;           /* of a loop of fibers: how often a handler has held it for too long */
+    uint8_t padding[40];
 };
 
 struct sb_scoreboard {
@@ -53,7 +54,7 @@ struct sb_scoreboard {
 };
 
 struct sb_totals {
-    uint64_t served, errors, truncated;
+    uint64_t served, errors, truncated, held_up;
     unsigned workers, busy;     /* slots alive, and those reading, handling, writing or closing */
 };
 

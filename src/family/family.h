@@ -7,4 +7,12 @@
 /* TCPServer.server_bind: socket, options, bind(2), getsockname(2), for each of the listener's sockets. */
 int sb_tcp_bind(struct sb_listener *listener);
 
+/* A request for a connection that was accepted already; -ENOMEM: fd is still the caller's. client: whose it is, or
+ * NULL: asks the socket. */
+int sb_tcp_admit(struct sb_listener *listener, int fd, const struct sb_address *client,
+                 struct sb_request **ret_request);
+
+/* Counts and logs a datagram of `size` bytes that was longer than max_packet_size. */
+void sb_udp_report_truncated(struct sb_request *request, ssize_t size);
+
 #endif

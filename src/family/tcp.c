@@ -126,29 +126,45 @@ static bool concerns_one_connection(int error)
     }
 }
 
+static void ask_for_client(int fd, struct sb_address *client)
+{
+    socklen_t size = sizeof client->un;
+    client->size = getpeername(fd, &client->sa, &size) < 0 ? 0 : size;
+}
+
+int sb_tcp_admit(struct sb_listener *listener, int fd, const struct sb_address *client, struct sb_request **ret_request)
+{
+    struct sb_request *request = sb_request_new(listener, fd, 0);
+    if (!request)
+        return -ENOMEM;
+    if (client)
+        request->client = *client;
+    else
+        ask_for_client(fd, &request->client);
+    request->client.socktype = SOCK_STREAM;
+    if (listener->address.sa.sa_family == AF_UNIX && request->timeout_ms >= 0)
+        sb_settimeout(request, request->timeout_ms);
+    if (sb_server_is_verbose(listener->server))
+        sb_server_log(listener->server, SB_LOG_DEBUG, "[*] Accept connection from: %s", sb_client_name(request));
+    *ret_request = request;
+    return 0;
+}
+
 static int get_request(struct sb_listener *listener, struct sb_request **ret_request)
 {
-    struct sb_server *server = listener->server;
+    const struct sb_server *server = listener->server;
     struct sb_address client;
     socklen_t size = sizeof client.un;
-    int flags = SOCK_CLOEXEC | (server->traits & SB_YIELDS ? SOCK_NONBLOCK : 0);
+    bool blocks = !(server->traits & SB_YIELDS) || server->sockets_block;
+    int flags = SOCK_CLOEXEC | (blocks ? 0 : SOCK_NONBLOCK);
     int fd = accept4(sb_listener_fileno(listener), &client.sa, &size, flags);
     if (fd < 0)
         return concerns_one_connection(errno) ? -EAGAIN : -errno;
-    struct sb_request *request = sb_request_new(listener, fd, 0);
-    if (!request) {
-        close(fd);
-        return -ENOMEM;
-    }
     client.size = size;
-    client.socktype = SOCK_STREAM;
-    request->client = client;
-    if (client.sa.sa_family == AF_UNIX && request->timeout_ms >= 0)
-        sb_settimeout(request, request->timeout_ms);
-    if (sb_server_is_verbose(server))
-        sb_server_log(server, SB_LOG_DEBUG, "[*] Accept connection from: %s", sb_client_name(request));
-    *ret_request = request;
-    return 0;
+    int r = sb_tcp_admit(listener, fd, &client, ret_request);
+    if (r < 0)
+        close(fd);
+    return r;
 }
 
 /* Reads what the peer still sends, up to a bound: closing with unread input sends a reset, which would destroy a reply

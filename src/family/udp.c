@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "../worker.h"
+#include "batch.h"
 
 static int server_activate(struct sb_listener *listener)
 {
@@ -12,7 +13,7 @@ static int server_activate(struct sb_listener *listener)
     return 0;
 }
 
-static void report_truncated(struct sb_request *request, ssize_t size)
+void sb_udp_report_truncated(struct sb_request *request, ssize_t size)
 {
     struct sb_server *server = request->server;
     if (sb_worker.slot)
@@ -31,13 +32,16 @@ static int receive(struct sb_request *request, int fd, size_t room)
     request->client.socktype = SOCK_DGRAM;
     request->input_end = (size_t)n < room ? (size_t)n : room;
     if ((size_t)n > room)
-        report_truncated(request, n);
+        sb_udp_report_truncated(request, n);
     return 0;
 }
 
 static int get_request(struct sb_listener *listener, struct sb_request **ret_request)
 {
     struct sb_server *server = listener->server;
+    struct sb_batch *batch = sb_batch_find(listener);
+    if (batch)
+        return sb_batch_get_request(batch, ret_request);
     struct sb_request *request =
         sb_request_new(listener, sb_listener_fileno(listener), server->config.max_packet_size);
     if (!request)

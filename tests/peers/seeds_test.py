@@ -27,7 +27,10 @@ sys.path.append(os.path.dirname(HERE))
 import client_test  # noqa: E402, the terminal
 
 TICK_S = 0.05
-STRATEGIES = ('serial', 'thread', 'fork', 'pool:4', 'prefork:2', 'prethread:2', 'prefork:2+thread')
+ALL_STRATEGIES = ('serial', 'thread', 'fork', 'pool:4', 'prefork:2', 'prethread:2', 'prefork:2+thread', 'fiber:epoll',
+                  'fiber:uring', 'prefork:2+fiber', 'prethread:2+fiber')
+# With a sanitizer, where all is slower, one of each kind.
+STRATEGIES = tuple(os.environ.get('STRATEGIES', '').split()) or ALL_STRATEGIES
 CONCURRENT = tuple(strategy for strategy in STRATEGIES if strategy != 'serial')
 TCP, UDP = 'tcp://127.0.0.1:0', 'udp://127.0.0.1:0'
 UNIX, UNIXGRAM = 'unix:{folder}/server', 'unixgram:{folder}/server'

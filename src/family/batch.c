@@ -1,0 +1,179 @@
+#include "batch.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../worker.h"
+#include "family.h"
+
+enum { BATCH = 32, FULL_MS = 1000 };
+
+struct sb_batch {
+    struct sb_listener *listener;
+    int fd;
+    unsigned received, next;            /* datagrams in packets, and how many of them have been taken */
+    unsigned n_replies;
+    size_t packet_size;
+    char *packets;                      /* BATCH times packet_size; only what arrives is ever touched */
+    struct mmsghdr in[BATCH], out[BATCH];
+    struct iovec in_data[BATCH], out_data[BATCH];
+    struct sb_address senders[BATCH], receivers[BATCH];
+};
+
+/* Loops that each take what they can get would leave nothing for the others, unless they never wait for a handler. */
+static bool may_batch(const struct sb_server *server)
+{
+    return (server->traits & SB_YIELDS) || !(server->traits & (SB_DISPATCHES | SB_LOOPS));
+}
+
+static struct sb_batch *new_batch(struct sb_listener *listener)
+{
+    struct sb_batch *batch = calloc(1, sizeof *batch);
+    if (!batch)
+        return NULL;
+    batch->listener = listener;
+    batch->fd = sb_listener_fileno(listener);
+    batch->packet_size = listener->server->config.max_packet_size;
+    batch->packets = malloc(BATCH * batch->packet_size);
+    if (!batch->packets) {
+        free(batch);
+        return NULL;
+    }
+    for (int i = 0; i < BATCH; i++) {
+        batch->in_data[i] = (struct iovec){ batch->packets + i * batch->packet_size, batch->packet_size };
+        batch->in[i].msg_hdr = (struct msghdr){ .msg_iov = &batch->in_data[i], .msg_iovlen = 1 };
+        batch->out[i].msg_hdr = (struct msghdr){ .msg_iov = &batch->out_data[i], .msg_iovlen = 1 };
+    }
+    return batch;
+}
+
+void sb_batches_open(struct sb_server *server)
+{
+    if (!may_batch(server) || !(sb_worker.batches = calloc(server->n_listeners, sizeof *sb_worker.batches)))
+        return;
+    for (unsigned i = 0; i < server->n_listeners; i++)
+        if (server->listeners[i]->address.socktype == SOCK_DGRAM &&
+            server->listeners[i]->address.sa.sa_family != AF_UNIX)
+            sb_worker.batches[i] = new_batch(server->listeners[i]);
+}
+
+struct sb_batch *sb_batch_find(const struct sb_listener *listener)
+{
+    return sb_worker.batches ? sb_worker.batches[listener->index] : NULL;
+}
+
+/* --- replies ------------------------------------------------------------------------------------------------------ */
+
+static void report_lost(const struct sb_batch *batch, unsigned n, int error)
+{
+    char text[SB_ADDRESS_TEXT_SIZE];
+    sb_server_log(batch->listener->server, SB_LOG_WARNING, "a reply of %zu bytes to %s cannot be sent: %s",
+                  batch->out_data[n].iov_len, sb_address_format_peer(&batch->receivers[n], text), strerror(error));
+    sb_slot_count_error(sb_slot_current());
+}
+
+/* The kernel sends until one fails, and reports that when it is the first. */
+static void flush(struct sb_batch *batch)
+{
+    unsigned sent = 0;
+    while (sent < batch->n_replies) {
+        int n = sendmmsg(batch->fd, batch->out + sent, batch->n_replies - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+        struct pollfd full = { .fd = batch->fd, .events = POLLOUT };
+        if (n < 0 && (errno == EINTR || (errno == EAGAIN && poll(&full, 1, FULL_MS) > 0)))
+            continue;
+        if (n < 0)
+            report_lost(batch, sent, errno);
+        sent += n > 0 ? n : 1;
+    }
+    for (unsigned i = 0; i < batch->n_replies; i++)
+        free(batch->out_data[i].iov_base);
+    batch->n_replies = 0;
+}
+
+void sb_batch_reply(struct sb_batch *batch, struct sb_request *request)
+{
+    unsigned n = batch->n_replies++;
+    batch->receivers[n] = request->client;
+    batch->out_data[n] = (struct iovec){ request->reply, request->reply_size };
+    batch->out[n].msg_hdr.msg_name = &batch->receivers[n].sa;
+    batch->out[n].msg_hdr.msg_namelen = request->client.size;
+    request->reply = NULL;
+    if (batch->n_replies == BATCH)
+        flush(batch);
+}
+
+/* --- requests ----------------------------------------------------------------------------------------------------- */
+
+static int receive(struct sb_batch *batch)
+{
+    for (int i = 0; i < BATCH; i++) {
+        batch->in[i].msg_hdr.msg_name = &batch->senders[i].sa;
+        batch->in[i].msg_hdr.msg_namelen = sizeof batch->senders[i].in6;
+    }
+    batch->next = batch->received = 0;
+    int n = recvmmsg(batch->fd, batch->in, BATCH, MSG_TRUNC | MSG_DONTWAIT, NULL);
+    if (n < 0)
+        return errno == EINTR || errno == ECONNREFUSED ? -EAGAIN : -errno;
+    batch->received = n;
+    return 0;
+}
+
+int sb_batch_get_request(struct sb_batch *batch, struct sb_request **ret_request)
+{
+    if (batch->next == batch->received) {
+        flush(batch);
+        int r = receive(batch);
+        if (r < 0)
+            return r;
+    }
+    unsigned n = batch->next;
+    size_t size = batch->in[n].msg_len, kept = size < batch->packet_size ? size : batch->packet_size;
+    struct sb_request *request = sb_request_new(batch->listener, batch->fd, kept + 1);
+    if (!request)
+        return -ENOMEM;
+    batch->next++;
+    memcpy(request->input, batch->in_data[n].iov_base, kept);
+    request->input_end = kept;
+    request->client = batch->senders[n];
+    request->client.size = batch->in[n].msg_hdr.msg_namelen;
+    request->client.socktype = SOCK_DGRAM;
+    if (size > kept)
+        sb_udp_report_truncated(request, size);
+    if (sb_server_is_verbose(request->server))
+        sb_request_log_received(request, request->input, request->input_end);
+    *ret_request = request;
+    return 0;
+}
+
+/* --- all of a loop's ---------------------------------------------------------------------------------------------- */
+
+int sb_batches_waiting(const struct sb_server *server)
+{
+    for (unsigned i = 0; sb_worker.batches && i < server->n_listeners; i++) {
+        const struct sb_batch *batch = sb_worker.batches[i];
+        if (batch && batch->next < batch->received)
+            return i;
+    }
+    return -1;
+}
+
+void sb_batches_flush(struct sb_server *server)
+{
+    for (unsigned i = 0; sb_worker.batches && i < server->n_listeners; i++)
+        if (sb_worker.batches[i])
+            flush(sb_worker.batches[i]);
+}
+
+void sb_batches_close(struct sb_server *server)
+{
+    sb_batches_flush(server);
+    for (unsigned i = 0; sb_worker.batches && i < server->n_listeners; i++) {
+        if (sb_worker.batches[i])
+            free(sb_worker.batches[i]->packets);
+        free(sb_worker.batches[i]);
+    }
+    free(sb_worker.batches);
+    sb_worker.batches = NULL;
+}

@@ -1,0 +1,173 @@
+/* Whom a loop takes in, and when: accepting, and callers who have not spoken yet. */
+#include <errno.h>
+#include <stddef.h>
+
+#include "loop.h"
+
+/* So many are accepted before those that are there have their turn. */
+#define ACCEPT_BATCH 16
+
+/* Until it is tried again, where something had run out. */
+#define PAUSE_NS INT64_C(100000000)
+
+/* --- callers who have not spoken ---------------------------------------------------------------------------------- */
+
+static void put_into(struct sb_request **list, struct sb_request *request)
+{
+    request->held_next = *list;
+    request->held_link = list;
+    if (request->held_next)
+        request->held_next->held_link = &request->held_next;
+    *list = request;
+}
+
+static void take_out(struct sb_request *request)
+{
+    *request->held_link = request->held_next;
+    if (request->held_next)
+        request->held_next->held_link = request->held_link;
+}
+
+/* What has come already is served at once, except where only the engine can tell. */
+static bool may_hold(const struct sb_request *request, const struct sb_io *io)
+{
+    char byte;
+    return !request->datagram && (sb_handlers_common_traits(request->server) & SB_CALLER_FIRST) &&
+           (io || (recv(request->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN));
+}
+
+static int hold(struct sb_loop *loop, struct sb_request *request)
+{
+    int timeout_ms = sb_handlers_timeout_ms(loop->server);
+    int64_t deadline_ns = sb_deadline_ns(timeout_ms ? timeout_ms : request->timeout_ms);
+    int r = loop->engine->hold(loop, request);
+    if (r < 0)
+        return r;
+    request->watch.holds = true;
+    put_into(&loop->held, request);
+    loop->n_held++;
+    if (deadline_ns != NEVER)
+        sb_timer_set(&loop->held_timers, &request->held_timer, sb_tick(deadline_ns) + 1);
+    return 0;
+}
+
+static void lack_memory(struct sb_loop *loop)
+{
+    sb_shortage_begins(loop->server, "cannot make a fiber for a request", -ENOMEM);
+    if (loop->retry_ns <= loop->now_ns)
+        loop->retry_ns = loop->now_ns + PAUSE_NS;
+}
+
+int sb_loop_start(struct sb_loop *loop, struct sb_request *request)
+{
+    if (may_hold(request, loop->engine->io)) {
+        int r = hold(loop, request);
+        return r < 0 ? r : loop->retry_ns > 0;
+    }
+    if (loop->retry_ns <= loop->now_ns && sb_loop_spawn(loop, request) == 0)
+        return 0;
+    put_into(&loop->arrived, request);
+    loop->n_held++;
+    lack_memory(loop);
+    return 1;
+}
+
+/* It has a reason to go on: in this turn, but not before all events of the turn have been told. */
+void sb_loop_release(struct sb_loop *loop, struct sb_request *request)
+{
+    request->watch.holds = false;
+    sb_timer_clear(&request->held_timer);
+    take_out(request);
+    put_into(&loop->arrived, request);
+}
+
+void sb_loop_expire_held(struct sb_loop *loop)
+{
+    struct sb_timer *timer;
+    while ((timer = sb_timers_expire(&loop->held_timers, sb_tick(loop->now_ns))) != NULL) {
+        struct sb_request *request = (struct sb_request *)((char *)timer - offsetof(struct sb_request, held_timer));
+        request->late = true;
+        sb_loop_release(loop, request);
+    }
+}
+
+/* Those for whom there is no memory yet wait for it. */
+void sb_loop_start_arrived(struct sb_loop *loop)
+{
+    struct sb_request *request;
+    while ((request = loop->arrived) != NULL && loop->retry_ns <= loop->now_ns) {
+        take_out(request);
+        if (sb_loop_spawn(loop, request) < 0) {
+            put_into(&loop->arrived, request);
+            lack_memory(loop);
+            return;
+        }
+        if (loop->retry_ns > 0)
+            sb_shortage_ends(loop->server);
+        loop->n_held--;
+        loop->retry_ns = 0;
+    }
+}
+
+/* --- accepting ---------------------------------------------------------------------------------------------------- */
+
+/* A place for one more is missing, or what it takes: the listeners are not looked at until that has changed. */
+static void pause_accepting(struct sb_loop *loop, int reason)
+{
+    loop->resume_ns = reason == -EBUSY ? NEVER : loop->now_ns + PAUSE_NS;
+    sb_gate_mute(loop->gate, true);
+    if (loop->listens)
+        loop->engine->listen(loop, false);
+}
+
+void sb_loop_resume_accepting(struct sb_loop *loop)
+{
+    if (loop->resume_ns == 0 || loop->ending)
+        return;
+    bool now = loop->resume_ns == NEVER ? sb_gate_has_room(loop->gate) : loop->resume_ns <= loop->now_ns;
+    if (!now)
+        return;
+    loop->resume_ns = 0;
+    sb_gate_mute(loop->gate, false);
+    if (loop->listens)
+        loop->engine->listen(loop, true);
+}
+
+/* The next connection that the engine has accepted: 1, 0: none, -EBUSY: there is, but no place for it, or -errno. */
+static int admit_next(struct sb_loop *loop, struct sb_request **ret_request)
+{
+    int r = loop->refused_fd >= 0 ? 0 : loop->engine->accepted(loop, &loop->refused_listener, &loop->refused_fd);
+    if (r == 0)
+        r = sb_gate_admit(loop->gate, loop->refused_listener, loop->refused_fd, ret_request);
+    if (r == 0)
+        loop->refused_fd = -1;
+    else if (r != -EAGAIN && r != -EBUSY)
+        sb_shortage_begins(loop->server, "cannot accept", r);
+    return r == 0 ? 1 : r == -EAGAIN ? 0 : r;
+}
+
+static int next_request(struct sb_loop *loop, struct sb_request **ret_request)
+{
+    int r = loop->listens ? admit_next(loop, ret_request) : 0;
+    if (r != 0)
+        return r;
+    return loop->ending ? 0 : sb_gate_poll(loop->gate, ret_request);
+}
+
+void sb_loop_accept(struct sb_loop *loop)
+{
+    struct sb_request *request;
+    int r = 1;
+    for (int i = 0; r == 1 && i < ACCEPT_BATCH; i++) {
+        r = next_request(loop, &request);
+        if (r == 1 && sb_base_dispatch(loop->gate, request) < 0)
+            r = -ENOMEM;
+    }
+    loop->more_to_accept = r == 1;
+    if (loop->ending)
+        return;
+    if (r == -ECANCELED)
+        sb_loop_begin_end(loop);
+    else if (r < 0)
+        pause_accepting(loop, r);
+}

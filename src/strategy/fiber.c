@@ -1,0 +1,107 @@
+/* A fiber for each request: straight-line handlers, thousands of them on one thread. */
+#include <errno.h>
+#include <string.h>
+
+#include "../fiber/loop.h"
+
+#ifdef HAVE_LIBURING
+#define WITH_URING &sb_uring_engine,
+#else
+#define WITH_URING
+#endif
+
+struct state {
+    const struct sb_engine *engine;
+};
+
+static int choose(struct sb_server *server, const char *name, const struct sb_engine **ret_engine)
+{
+    const struct sb_engine *const engines[] = { WITH_URING &sb_epoll_engine };
+    int refused = 0;
+    for (unsigned i = 0; i < sizeof engines / sizeof *engines; i++) {
+        if (name && strcmp(engines[i]->name, name) != 0)
+            continue;
+        refused = engines[i]->try ? engines[i]->try() : 0;
+        if (refused == 0) {
+            *ret_engine = engines[i];
+            return 0;
+        }
+    }
+    if (refused < 0)
+        sb_server_log(server, SB_LOG_ERROR, "fiber:uring: this system does not let us use io_uring: %s; choose "
+                      "fiber:epoll (or see /proc/sys/kernel/io_uring_disabled, ulimit -l)", strerror(-refused));
+    else if (strcmp(name, "uring") == 0)
+        sb_server_log(server, SB_LOG_ERROR, "fiber:uring: this switchboard was built without liburing; choose "
+                      "fiber:epoll");
+    else
+        sb_server_log(server, SB_LOG_ERROR, "fiber:%s: it must be fiber, fiber:epoll or fiber:uring", name);
+    return refused < 0 ? -EOPNOTSUPP : -EINVAL;
+}
+
+static int init(struct sb_server *server, const char *argument)
+{
+    struct state *state = sb_state(server, &sb_fiber_mixin);
+    int r = choose(server, argument, &state->engine);
+    server->sockets_block = r == 0 && state->engine->io;
+    return r;
+}
+
+static void serve(struct sb_request *request)
+{
+    sb_super(request->server, &sb_fiber_mixin)->process_request(request);
+}
+
+static int run_loop(struct sb_gate *gate)
+{
+    const struct state *state = sb_state(gate->server, &sb_fiber_mixin);
+    return sb_loop_run(gate, state->engine, serve);
+}
+
+static int serve_forever(struct sb_server *server)
+{
+    return sb_base_work(server, run_loop);
+}
+
+/* Without a loop, for handle_request, a request is served where it is. */
+static int process_request(struct sb_request *request)
+{
+    if (sb_loop)
+        return sb_loop_start(sb_loop, request);
+    serve(request);
+    return 0;
+}
+
+static int finish_request(struct sb_request *request)
+{
+    int r = sb_super(request->server, &sb_fiber_mixin)->finish_request(request);
+    if (sb_loop && sb_loop->current)
+        sb_loop_leave(sb_loop);
+    return r;
+}
+
+static void close_request(struct sb_request *request)
+{
+    if (sb_loop)
+        sb_loop_forget(sb_loop, request);
+    sb_super(request->server, &sb_fiber_mixin)->close_request(request);
+}
+
+static int wait(struct sb_request *request, int fd, short events, int64_t deadline_ns)
+{
+    if (sb_loop && sb_loop->current)
+        return sb_loop_wait(sb_loop, fd, events, deadline_ns);
+    return sb_super(request->server, &sb_fiber_mixin)->wait(request, fd, events, deadline_ns);
+}
+
+const struct sb_class sb_fiber_mixin = {
+    .name = "fiber",
+    .summary = "a fiber for each request, all on one thread: fiber, fiber:epoll, fiber:uring",
+    .traits = SB_CONCURRENT | SB_YIELDS | SB_DISPATCHES,
+    .state_size = sizeof(struct state),
+    .init = init,
+    .serve_forever = serve_forever,
+    .process_request = process_request,
+    .finish_request = finish_request,
+    .close_request = close_request,
+    .wait = wait,
+};
