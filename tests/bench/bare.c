@@ -1,35 +1,27 @@
 /* The classic designs of a server, written by hand as a textbook writes them: what the switchboard is measured against.
  *
  *     bare serial | thread | fork | pool | prefork | prethread [WORKERS]
+ *     bare epoll | uring | udp            one thread; uring: where liburing is found; udp: datagrams in batches
  *
- * Accept, recv, toupper, send, and nothing else: no deadline, no limit, no log. Listens on 127.0.0.1, says where on
- * standard output in the words of `switchboard serve`, and ends on SIGTERM after reaping its children. */
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netinet/in.h>
-#include <pthread.h>
-#include <signal.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
+ * Accept, recv, toupper, send, and nothing else: no deadline, no limit, no log. Ends on SIGTERM after reaping its
+ * children. */
+#include "bare.h"
 
-enum { MAX_WORKERS = 64, QUEUE_SIZE = 128, STACK_SIZE = 256 * 1024 };
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+#include "echo.h"
+
+enum { MAX_WORKERS = 64, QUEUE_SIZE = 128, STACK_SIZE = 256 * 1024, EVENTS = 256, DATAGRAMS = 64 };
 
 static const char *design;
 static int listener;
 static int workers = 8;
 static pid_t children[MAX_WORKERS];
-
-static void die(const char *what)
-{
-    fprintf(stderr, "bare: %s: %s\n", what, strerror(errno));
-    exit(1);
-}
 
 /* A process's CPU time counts in its parent's only when it has been waited for. */
 static void end(int signal)
@@ -43,16 +35,10 @@ static void end(int signal)
 }
 
 /* When all workers have been started. */
-static void announce(void)
+static void start_serving(void)
 {
-    struct sockaddr_in address;
-    socklen_t size = sizeof(address);
-    if (getsockname(listener, (struct sockaddr *)&address, &size) < 0)
-        die("getsockname");
     sigaction(SIGTERM, &(struct sigaction){ .sa_handler = end }, NULL);
-    printf("listening tcp://127.0.0.1:%d handler=upper strategy=%s pid=%d\n", ntohs(address.sin_port), design,
-           (int)getpid());
-    fflush(stdout);
+    announce(listener, design);
 }
 
 static void serve(int fd)
@@ -60,9 +46,7 @@ static void serve(int fd)
     char buffer[4096];
     ssize_t n;
     while ((n = recv(fd, buffer, sizeof(buffer), 0)) > 0) {
-        for (ssize_t i = 0; i < n; i++)
-            if (buffer[i] >= 'a' && buffer[i] <= 'z')
-                buffer[i] -= 'a' - 'A';
+        upper(buffer, (size_t)n);
         if (send(fd, buffer, (size_t)n, MSG_NOSIGNAL) < 0)
             break;
     }
@@ -80,7 +64,7 @@ static void serve_forever(void)
 
 static void run_serial(void)
 {
-    announce();
+    start_serving();
     serve_forever();
 }
 
@@ -96,7 +80,7 @@ static void run_thread(void)
     pthread_attr_init(&detached);
     pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
     pthread_attr_setstacksize(&detached, STACK_SIZE);
-    announce();
+    start_serving();
     for (;;) {
         pthread_t thread;
         int fd = accept(listener, NULL, NULL);
@@ -117,7 +101,7 @@ static void reap(int signal)
 static void run_fork(void)
 {
     sigaction(SIGCHLD, &(struct sigaction){ .sa_handler = reap, .sa_flags = SA_RESTART }, NULL);
-    announce();
+    start_serving();
     for (;;) {
         int fd = accept(listener, NULL, NULL);
         if (fd < 0)
@@ -188,7 +172,7 @@ static void start_threads(int count, void *(*start)(void *))
 static void run_pool(void)
 {
     start_threads(workers, pool_main);
-    announce();
+    start_serving();
     for (;;) {
         int fd = accept(listener, NULL, NULL);
         if (fd >= 0)
@@ -199,7 +183,7 @@ static void run_pool(void)
 static void run_prethread(void)
 {
     start_threads(workers, prethread_main);
-    announce();
+    start_serving();
     for (;;)
         pause();
 }
@@ -215,33 +199,113 @@ static void run_prefork(void)
             serve_forever();
         }
     }
-    announce();
+    start_serving();
     for (;;)
         pause();
 }
 
+/* One event of a connection; whether it goes on. An edge comes once, so it reads on where more may be there. An answer
+ * that does not fit the socket ends the connection: a caller here has one question out at a time. */
+static bool answer(int fd, bool caller_ended)
+{
+    char buffer[4096];
+    ssize_t n;
+    do {
+        n = recv(fd, buffer, sizeof(buffer), 0);
+        if (n <= 0)
+            return n < 0 && errno == EAGAIN;
+        upper(buffer, (size_t)n);
+        if (send(fd, buffer, (size_t)n, MSG_NOSIGNAL) != n)
+            return false;
+    } while (caller_ended || n == (ssize_t)sizeof(buffer));
+    return true;
+}
+
+/* Who connects has mostly spoken by then, so it answers first and registers afterwards. */
+static void accept_all(int epoll_fd)
+{
+    int fd;
+    while ((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
+        struct epoll_event event = { .events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.fd = fd };
+        if (!answer(fd, false) || epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)
+            close(fd);
+    }
+}
+
+static void run_epoll(void)
+{
+    int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    struct epoll_event events[EVENTS], accepting = { .events = EPOLLIN, .data.fd = listener };
+    if (epoll_fd < 0 || epoll_ctl(epoll_fd, EPOLL_CTL_ADD, listener, &accepting) < 0)
+        die("epoll");
+    start_serving();
+    for (;;) {
+        int n = epoll_wait(epoll_fd, events, EVENTS, -1);
+        for (int i = 0; i < n; i++) {
+            int fd = events[i].data.fd;
+            if (fd == listener)
+                accept_all(epoll_fd);
+            else if (!answer(fd, events[i].events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)))
+                close(fd);
+        }
+    }
+}
+
+static void run_udp(void)
+{
+    static char buffers[DATAGRAMS][4096];
+    static struct sockaddr_in peers[DATAGRAMS];
+    static struct iovec places[DATAGRAMS];
+    static struct mmsghdr messages[DATAGRAMS];
+    start_serving();
+    for (;;) {
+        for (int i = 0; i < DATAGRAMS; i++) {
+            places[i] = (struct iovec){ buffers[i], sizeof(buffers[i]) };
+            messages[i].msg_hdr = (struct msghdr){ .msg_name = &peers[i], .msg_namelen = sizeof(peers[i]),
+                                                   .msg_iov = &places[i], .msg_iovlen = 1 };
+        }
+        int n = recvmmsg(listener, messages, DATAGRAMS, MSG_WAITFORONE, NULL);
+        for (int i = 0; i < n; i++) {
+            places[i].iov_len = messages[i].msg_len;
+            upper(buffers[i], messages[i].msg_len);
+        }
+        if (n > 0)
+            sendmmsg(listener, messages, (unsigned)n, 0);
+    }
+}
+
+#ifdef HAVE_LIBURING
+static void run_uring(void)
+{
+    bare_uring_init(listener);
+    start_serving();
+    bare_uring_serve();
+}
+#endif
+
 static const struct {
     const char *name;
+    int type;
     void (*run)(void);
 } designs[] = {
-    { "serial", run_serial },   { "thread", run_thread },   { "fork", run_fork },
-    { "pool", run_pool },       { "prefork", run_prefork }, { "prethread", run_prethread },
+    { "serial", SOCK_STREAM, run_serial },
+    { "thread", SOCK_STREAM, run_thread },
+    { "fork", SOCK_STREAM, run_fork },
+    { "pool", SOCK_STREAM, run_pool },
+    { "prefork", SOCK_STREAM, run_prefork },
+    { "prethread", SOCK_STREAM, run_prethread },
+    { "epoll", SOCK_STREAM | SOCK_NONBLOCK, run_epoll },
+#ifdef HAVE_LIBURING
+    { "uring", SOCK_STREAM, run_uring },
+#endif
+    { "udp", SOCK_DGRAM, run_udp },
 };
 
 static int misuse(void)
 {
-    fprintf(stderr, "bare: say which design: serial, thread, fork, pool, prefork or prethread, then 1 to %d workers\n",
-            MAX_WORKERS);
+    fprintf(stderr, "bare: say which design: serial, thread, fork, pool, prefork or prethread, then 1 to %d workers; "
+            "or epoll, udp or (built with liburing) uring\n", MAX_WORKERS);
     return 2;
-}
-
-static void start_listening(void)
-{
-    struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    listener = socket(AF_INET, SOCK_STREAM, 0);
-    if (listener < 0 || bind(listener, (struct sockaddr *)&address, sizeof(address)) < 0 ||
-        listen(listener, SOMAXCONN) < 0)
-        die("cannot listen on 127.0.0.1");
 }
 
 int main(int argc, char **argv)
@@ -255,7 +319,8 @@ int main(int argc, char **argv)
         return misuse();
     for (size_t i = 0; i < sizeof(designs) / sizeof(designs[0]); i++) {
         if (strcmp(design, designs[i].name) == 0) {
-            start_listening();
+            raise_descriptor_limit();
+            listener = listen_somewhere(designs[i].type);
             designs[i].run();
         }
     }

@@ -1,40 +1,57 @@
 /* A closed-loop load generator for `upper`: every client waits for its answer before it asks again. One thread, epoll.
  *
- *     load short CLIENTS COUNT PORT      each request on a connection of its own
- *     load talk CLIENTS COUNT PORT       CLIENTS connections share COUNT requests out among them
+ *     load [-w] MODE CLIENTS COUNT PORT
+ *
+ *     short      each request on a connection of its own
+ *     talk       CLIENTS connections share COUNT requests out among them
+ *     udp        the same with datagrams
+ *     idle       like talk, COUNT may be 0; then the connections stay, until standard input ends or SIGTERM comes
  *
  * Prints one line: requests=, errors= (no answer, or a wrong one), seconds=, p50_us= and p99_us= of the answered.
  * Exit status 0, 1 if a request failed or nothing moved for ten seconds, 2 misuse.
  *
- * A client ends its side first and then closes with a reset: the server sees an orderly end of input, and no port stays
- * in TIME_WAIT to slow the next run down. */
+ * -w: waits. Connects its clients (not for short), lets each ask once (talk and udp), prints `ready`, and begins when a
+ * line comes on standard input; its connections stay as for idle. So what is measured between is requests and nothing
+ * else.
+ *
+ * A client ends its side first, and when the server has heard so, the kernel resets the connection (TCP_LINGER2 below
+ * zero): the server sees an orderly end of input, and no port stays in TIME_WAIT to slow the next run down. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { MESSAGE_SIZE = 64, MAX_CLIENTS = 1000, MAX_COUNT = 100000000, STALL_MS = 10000 };
+enum { MESSAGE_SIZE = 64, MAX_CLIENTS = 20000, MAX_COUNT = 100000000, STALL_MS = 10000 };
+
+enum mode { SHORT, TALK, UDP, IDLE };
 
 struct client {
     int fd;             /* -1: not connected */
-    long left;          /* talk: requests of its share not yet finished */
+    long left;          /* but for short: requests of its share not yet finished */
     size_t received;    /* bytes of the answer */
     uint64_t start_ns;
     char question[MESSAGE_SIZE], answer[MESSAGE_SIZE], expected[MESSAGE_SIZE];
 };
 
+static const char *const mode_names[] = { "short", "talk", "udp", "idle" };
+
 static struct client clients[MAX_CLIENTS];
+static long n_clients;
 static struct sockaddr_in server;
 static int epoll_fd;
-static bool talk;
+static enum mode mode;
+static bool waits, stays;
 static long count;                          /* requests wanted */
 static long started, answered, errors;      /* started: short only */
 static uint32_t *latencies_ns;              /* one for each of the answered */
@@ -57,9 +74,6 @@ static void write_messages(struct client *client, long number)
 
 static void hang_up(struct client *client)
 {
-    struct linger reset = { .l_onoff = 1, .l_linger = 0 };
-    shutdown(client->fd, SHUT_WR);
-    setsockopt(client->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
     close(client->fd);
     client->fd = -1;
 }
@@ -67,7 +81,9 @@ static void hang_up(struct client *client)
 static bool call(struct client *client)
 {
     struct epoll_event event = { .events = EPOLLIN, .data.ptr = client };
-    client->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    client->fd = socket(AF_INET, (mode == UDP ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0);
+    if (mode != UDP)
+        setsockopt(client->fd, IPPROTO_TCP, TCP_LINGER2, &(int){ -1 }, sizeof(int));
     return client->fd >= 0 && connect(client->fd, (struct sockaddr *)&server, sizeof(server)) == 0 &&
            epoll_ctl(epoll_fd, EPOLL_CTL_ADD, client->fd, &event) == 0;
 }
@@ -75,14 +91,14 @@ static bool call(struct client *client)
 static bool ask(struct client *client)
 {
     client->received = 0;
-    if (talk)
+    if (mode != SHORT)
         client->start_ns = now_ns();
     return send(client->fd, client->question, MESSAGE_SIZE, MSG_NOSIGNAL) == MESSAGE_SIZE;
 }
 
 static void fail(struct client *client)
 {
-    errors += talk ? client->left : 1;
+    errors += mode == SHORT ? 1 : client->left;
     client->left = 0;
     if (client->fd >= 0)
         hang_up(client);
@@ -91,7 +107,7 @@ static void fail(struct client *client)
 /* The client's next request, on a new connection where it has none; one that cannot be asked is an error. */
 static void next(struct client *client)
 {
-    while (talk ? client->left > 0 : started < count) {
+    while (mode == SHORT ? started < count : client->left > 0) {
         if (client->fd < 0) {
             started++;
             client->start_ns = now_ns();
@@ -110,7 +126,7 @@ static void finish(struct client *client)
 {
     uint64_t latency_ns = now_ns() - client->start_ns;
     latencies_ns[answered++] = latency_ns < UINT32_MAX ? (uint32_t)latency_ns : UINT32_MAX;
-    if (!talk || --client->left == 0)
+    if (mode == SHORT || (--client->left == 0 && !stays))
         hang_up(client);
     next(client);
 }
@@ -130,15 +146,15 @@ static void hear(struct client *client)
     }
 }
 
-static int run(long client_count)
+/* Until all have been answered. */
+static int exchange(long requests)
 {
     struct epoll_event events[64];
-    for (long i = 0; i < client_count; i++) {
-        clients[i].fd = -1;
-        clients[i].left = count / client_count + (i < count % client_count);
-        write_messages(&clients[i], i);
-    }
-    for (long i = 0; i < client_count; i++)
+    count = requests;
+    started = answered = errors = 0;
+    for (long i = 0; i < n_clients; i++)
+        clients[i].left = count / n_clients + (i < count % n_clients);
+    for (long i = 0; i < n_clients; i++)
         next(&clients[i]);
     while (answered + errors < count) {
         int n = epoll_wait(epoll_fd, events, 64, STALL_MS);
@@ -154,6 +170,47 @@ static int run(long client_count)
     return errors > 0;
 }
 
+static int connect_all(void)
+{
+    for (long i = 0; i < n_clients; i++) {
+        if (!call(&clients[i])) {
+            fprintf(stderr, "load: cannot connect client %ld: %s\n", i, strerror(errno));
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* Returns at the end of a line, of the input, or at SIGTERM. */
+static bool line_came(void)
+{
+    char byte = 0;
+    while (byte != '\n' && read(STDIN_FILENO, &byte, 1) == 1)
+        ;
+    return byte == '\n';
+}
+
+static int wait_for_word(void)
+{
+    if (mode == TALK || mode == UDP) {
+        int status = exchange(n_clients);
+        if (status != 0)
+            return status;
+    }
+    puts("ready");
+    fflush(stdout);
+    return line_came() ? 0 : 1;
+}
+
+static void stay(void)
+{
+    while (line_came())
+        ;
+    for (long i = 0; i < n_clients; i++)
+        if (clients[i].fd >= 0)
+            hang_up(&clients[i]);
+}
+
 static int by_size(const void *a, const void *b)
 {
     uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
@@ -165,43 +222,94 @@ static double percentile_us(int percent)
     return answered > 0 ? latencies_ns[(answered - 1) * percent / 100] / 1e3 : 0;
 }
 
-static long number(const char *text, long max)
+static int report(int status, double seconds)
+{
+    qsort(latencies_ns, (size_t)answered, sizeof(*latencies_ns), by_size);
+    printf("requests=%ld errors=%ld seconds=%.3f p50_us=%.1f p99_us=%.1f\n", answered, errors, seconds,
+           percentile_us(50), percentile_us(99));
+    fflush(stdout);
+    return status;
+}
+
+static int run(long requests)
+{
+    int status = mode != SHORT && (waits || mode == IDLE) ? connect_all() : 0;
+    if (status == 0 && waits)
+        status = wait_for_word();
+    if (status != 0)
+        return status;
+    uint64_t start_ns = now_ns();
+    status = exchange(requests);
+    return report(status, (double)(now_ns() - start_ns) / 1e9);
+}
+
+static void ignore(int signal)
+{
+    (void)signal;
+}
+
+static int prepare(long requests)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+    if (stays)  /* without SA_RESTART, so that it ends a read */
+        sigaction(SIGTERM, &(struct sigaction){ .sa_handler = ignore }, NULL);
+    for (long i = 0; i < n_clients; i++) {
+        clients[i].fd = -1;
+        write_messages(&clients[i], i);
+    }
+    epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    latencies_ns = calloc((size_t)(requests > n_clients ? requests : n_clients), sizeof(*latencies_ns));
+    return epoll_fd < 0 || latencies_ns == NULL ? -errno : 0;
+}
+
+/* -1: it is not one. */
+static long number(const char *text, long min, long max)
 {
     char *end;
     long value = strtol(text, &end, 10);
-    return *end == '\0' && value >= 1 && value <= max ? value : 0;
+    return end != text && *end == '\0' && value >= min && value <= max ? value : -1;
+}
+
+static bool find_mode(const char *name)
+{
+    for (mode = SHORT; mode <= IDLE; mode++)
+        if (strcmp(name, mode_names[mode]) == 0)
+            return true;
+    return false;
 }
 
 static int misuse(void)
 {
-    fprintf(stderr, "load: usage: load short|talk CLIENTS COUNT PORT, with at most %d clients and %d requests\n",
-            MAX_CLIENTS, MAX_COUNT);
+    fprintf(stderr, "load: usage: load [-w] short|talk|udp|idle CLIENTS COUNT PORT, with at most %d clients and %d "
+            "requests\n", MAX_CLIENTS, MAX_COUNT);
     return 2;
 }
 
 int main(int argc, char **argv)
 {
-    if (argc != 5 || (strcmp(argv[1], "short") != 0 && strcmp(argv[1], "talk") != 0))
+    waits = argc == 6 && strcmp(argv[1], "-w") == 0;
+    argv += waits;
+    if (argc - waits != 5 || !find_mode(argv[1]))
         return misuse();
-    talk = strcmp(argv[1], "talk") == 0;
-    long client_count = number(argv[2], MAX_CLIENTS), port = number(argv[4], 65535);
-    count = number(argv[3], MAX_COUNT);
-    if (client_count == 0 || count == 0 || port == 0)
+    stays = waits || mode == IDLE;
+    n_clients = number(argv[2], 1, MAX_CLIENTS);
+    long requests = number(argv[3], mode == IDLE ? 0 : 1, MAX_COUNT), port = number(argv[4], 1, 65535);
+    if (n_clients < 0 || requests < 0 || port < 0)
         return misuse();
     server = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons((uint16_t)port),
                                    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    latencies_ns = calloc((size_t)count, sizeof(*latencies_ns));
-    if (epoll_fd < 0 || latencies_ns == NULL) {
-        fprintf(stderr, "load: cannot start: %s\n", strerror(errno));
+    int r = prepare(requests);
+    if (r < 0) {
+        fprintf(stderr, "load: cannot start: %s\n", strerror(-r));
         return 1;
     }
-    uint64_t start_ns = now_ns();
-    int status = run(client_count);
-    double seconds = (double)(now_ns() - start_ns) / 1e9;
-    qsort(latencies_ns, (size_t)answered, sizeof(*latencies_ns), by_size);
-    printf("requests=%ld errors=%ld seconds=%.3f p50_us=%.1f p99_us=%.1f\n", answered, errors, seconds,
-           percentile_us(50), percentile_us(99));
+    int status = run(requests);
+    if (stays && status == 0)
+        stay();
     free(latencies_ns);
     return status;
 }

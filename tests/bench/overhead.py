@@ -18,19 +18,15 @@ has their median, the middle half and the extremes. `--noise` sets the bare loop
 is worth on this machine.
 """
 import argparse
-import contextlib
-import json
 import os
-import re
-import select
 import shutil
 import signal
 import statistics
-import subprocess
 import sys
-import tempfile
 
-PROGRAMS = {"switchboard": "tools/switchboard", "bare": "tests/bench/bare", "load": "tests/bench/load"}
+from options import add_programs, at_least, find_programs, report_build, words
+from servers import Failure, Server, run_load, strace_calls
+
 STRATEGIES = ["serial", "thread", "fork", "pool", "prefork", "prethread"]
 WITH_WORKERS = {"pool", "prefork", "prethread"}
 WORKERS = 8
@@ -43,59 +39,6 @@ CPU_LIMIT = 1.05                            # times the bare loop's
 CONNECTION_LIMIT = 2                        # calls more than the bare loop's
 EXCHANGE_LIMIT = 0
 CALL_NOISE = 0.05                           # children that end together are reaped in fewer calls
-DEADLINE_S = 60
-
-
-class Failure(Exception):
-    pass
-
-
-def pin(cpu):
-    """For preexec_fn: what is started runs on this CPU only."""
-    return lambda: os.sched_setaffinity(0, {cpu})
-
-
-class Server:
-    """A server process, from its ready line to its end."""
-
-    def __init__(self, command, cpu):
-        self.command = command
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, preexec_fn=pin(cpu))
-        self.pid = self.process.pid
-        try:
-            self.port, self.pid = self.read_ready_line()
-        except BaseException:
-            self.kill()
-            raise
-
-    def read_ready_line(self):
-        ready, _, _ = select.select([self.process.stdout], [], [], DEADLINE_S)
-        line = self.process.stdout.readline().decode() if ready else ""
-        match = re.match(r"listening tcp://127\.0\.0\.1:(\d+) .*pid=(\d+)", line)
-        if not match:
-            raise Failure(f"{' '.join(self.command)}: no ready line, but {line!r}")
-        return int(match[1]), int(match[2])
-
-    def stop(self):
-        """Ends it; returns the CPU seconds of the whole tree."""
-        os.kill(self.pid, signal.SIGTERM)
-        signal.signal(signal.SIGALRM, lambda *_: self.process.send_signal(signal.SIGKILL))
-        signal.alarm(DEADLINE_S)
-        _, status, usage = os.wait4(self.process.pid, 0)
-        signal.alarm(0)
-        self.process.returncode = os.waitstatus_to_exitcode(status)
-        self.process.stdout.close()
-        if self.process.returncode != 0:
-            raise Failure(f"{' '.join(self.command)}: ended with status {self.process.returncode}")
-        return usage.ru_utime + usage.ru_stime
-
-    def kill(self):
-        if self.process.returncode is None:
-            for pid in {self.pid, self.process.pid}:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            self.process.wait()
-            self.process.stdout.close()
 
 
 class Bench:
@@ -111,10 +54,7 @@ class Bench:
         return [self.options.switchboard, "serve", "-q", "-s", name, "upper", "tcp://127.0.0.1:0"]
 
     def load(self, mode, clients, requests, port):
-        done = subprocess.run([self.options.load, mode, str(clients), str(requests), str(port)],
-                              stdout=subprocess.PIPE, preexec_fn=pin(self.load_cpu))
-        if done.returncode != 0:
-            raise Failure(f"load {mode}: {done.stdout.decode().strip() or 'no result'}")
+        run_load(self.options.load, self.load_cpu, mode, clients, requests, port)
 
     def lives(self, strategy, sides, loads):
         """CPU seconds of each side's server, both alive, for the same loads after the same warm-up."""
@@ -149,17 +89,8 @@ class Bench:
 
     def calls(self, side, strategy, mode, requests):
         """System calls by name of a whole life with one client, as strace counts them."""
-        with tempfile.NamedTemporaryFile("r") as summary:
-            strace = ["strace", "-f", "-c", "-o", summary.name]
-            server = Server(strace + self.command(side, strategy), self.server_cpu)
-            try:
-                self.load(mode, 1, requests, server.port)
-                server.stop()
-            finally:
-                server.kill()
-            row = r"^ *[\d.]+ +[\d.]+ +\d+ +(\d+) +(?:\d+ +)?(\w+)$"
-            found = re.findall(row, summary.read(), re.MULTILINE)
-        return {name: int(count) for count, name in found if name != "total"}
+        return strace_calls(self.command(side, strategy), self.server_cpu,
+                            lambda port: self.load(mode, 1, requests, port))
 
     def calls_each(self, side, strategy, mode, few, many):
         """Calls by name for each request: two lives of different length, so that starting and ending cancel out."""
@@ -205,38 +136,9 @@ def report_calls(bench):
                   f"{mark(more <= limit + CALL_NOISE):<6} {differences(bare, ours)}".rstrip(), flush=True)
 
 
-def report_build(build_dir):
-    """Says so when the build is not one to measure."""
-    try:
-        with open(os.path.join(build_dir, "meson-info", "intro-buildoptions.json")) as file:
-            built = {option["name"]: option["value"] for option in json.load(file)}
-    except OSError:
-        return
-    if built["optimization"] in ("0", "g", "plain") or built.get("b_sanitize") not in ("none", [], None):
-        print(f"Note: built with optimization={built['optimization']} and sanitize={built.get('b_sanitize')}; "
-              "measure --buildtype=release", end="\n\n")
-
-
-def words(allowed):
-    def parse(text):
-        unknown = [word for word in text.split(",") if word not in allowed]
-        if unknown:
-            raise argparse.ArgumentTypeError(f"'{unknown[0]}' is none of {', '.join(allowed)}")
-        return text.split(",")
-    return parse
-
-
-def at_least(low):
-    def parse(text):
-        if not text.isdigit() or int(text) < low:
-            raise argparse.ArgumentTypeError(f"'{text}' is not a number from {low}")
-        return int(text)
-    return parse
-
-
 def parse_options():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], allow_abbrev=False)
-    parser.add_argument("build_dir", metavar="BUILD_DIR")
+    add_programs(parser)
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_ROUNDS} rounds")
     parser.add_argument("--strategies", type=words(STRATEGIES), default=STRATEGIES, metavar="LIST")
     parser.add_argument("--modes", type=words(list(CLIENTS)), default=list(CLIENTS), metavar="LIST")
@@ -244,12 +146,8 @@ def parse_options():
     parser.add_argument("--rounds", type=at_least(2), metavar="N", help=f"default {ROUNDS}")
     parser.add_argument("--requests", type=at_least(1), metavar="N", help=f"in each burst, {BURSTS} bursts in a round")
     parser.add_argument("--noise", action="store_true", help="the bare loop beside itself")
-    for program, path in PROGRAMS.items():
-        parser.add_argument(f"--{program}", metavar="PATH", help=f"default BUILD_DIR/{path}")
     options = parser.parse_args()
-    for program, path in PROGRAMS.items():
-        if getattr(options, program) is None:
-            setattr(options, program, os.path.join(options.build_dir, path))
+    find_programs(options)
     options.rounds = options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS)
     return options
 
