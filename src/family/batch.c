@@ -112,7 +112,6 @@ static int receive(struct sb_batch *batch)
         batch->in[i].msg_hdr.msg_name = &batch->senders[i].sa;
         batch->in[i].msg_hdr.msg_namelen = sizeof batch->senders[i].in6;
     }
-    batch->next = batch->received = 0;
     int n = recvmmsg(batch->fd, batch->in, BATCH, MSG_TRUNC | MSG_DONTWAIT, NULL);
     if (n < 0)
         return errno == EINTR || errno == ECONNREFUSED ? -EAGAIN : -errno;
@@ -123,8 +122,11 @@ static int receive(struct sb_batch *batch)
 int sb_batch_get_request(struct sb_batch *batch, struct sb_request **ret_request)
 {
     if (batch->next == batch->received) {
+        /* Fewer came than there was room for: there are no more now, and who waits for more is told. */
+        bool drained = batch->received > 0 && batch->received < BATCH;
         flush(batch);
-        int r = receive(batch);
+        batch->next = batch->received = 0;
+        int r = drained ? -EAGAIN : receive(batch);
         if (r < 0)
             return r;
     }

@@ -90,10 +90,22 @@ static int hold(struct sb_loop *loop, struct sb_request *request)
     return arm_connection(loop, &request->watch, request->fd, POLLIN);
 }
 
-/* A child of the handler's may have a copy of the socket, and then close(2) alone would not end its events. */
+/* A child of a handler's may have copies of the sockets, and then close(2) alone does not end their events. */
+static atomic_bool has_forked;
+
+static void note_fork(void)
+{
+    atomic_store(&has_forked, true);
+}
+
+static void watch_forks(void)
+{
+    pthread_atfork(note_fork, NULL, NULL);
+}
+
 static void forget(struct sb_loop *loop, struct sb_request *request)
 {
-    if (request->watch.registered && request->fd >= 0)
+    if (request->watch.registered && request->fd >= 0 && atomic_load_explicit(&has_forked, memory_order_relaxed))
         epoll_ctl(loop->gate->epoll_fd, EPOLL_CTL_DEL, request->fd, NULL);
     request->watch.registered = 0;
 }
@@ -115,8 +127,9 @@ static int turn(struct sb_loop *loop, int timeout_ms)
 
 static int open_engine(struct sb_loop *loop)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     (void)loop;
-    return 0;
+    return -pthread_once(&once, watch_forks);
 }
 
 static void close_engine(struct sb_loop *loop)
