@@ -81,7 +81,7 @@ struct sb_class {
 
     /* The one addition to socketserver's names: how this strategy waits. Returns the ready events of fd (-1: wait for
      * the deadline only), -ETIMEDOUT at deadline_ns (CLOCK_MONOTONIC, INT64_MAX: never), -ECANCELED at the end of the
-     * drain. Called in the request's own thread of control. */
+     * drain. Neither fd nor time left: lets others go first. Called in the request's own thread of control. */
     int (*wait)(struct sb_request *request, int fd, short events, int64_t deadline_ns);
 };
 

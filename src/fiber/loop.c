@@ -46,26 +46,30 @@ static void remove_task(struct sb_loop *loop, struct sb_task *task)
     loop->n_tasks--;
 }
 
-/* It has kept all others waiting. */
-static void report_held_up(struct sb_loop *loop, int64_t ns)
+/* It has kept all others waiting. request: whose handler that was, NULL when it has ended meanwhile. */
+static void report_held_up(struct sb_loop *loop, struct sb_request *request, int64_t ns)
 {
     struct sb_server *server = loop->server;
     __atomic_store_n(&sb_worker.slot->held_up, sb_worker.slot->held_up + 1, __ATOMIC_RELAXED);
-    if (!atomic_exchange(&server->held_up, true))
-        sb_server_log(server, SB_LOG_WARNING, "the handler %s held its thread for %d ms, and all callers of that "
-                      "thread waited: it must wait by sb_wait_fd, sb_sleep and the like, or be served by threads (said "
-                      "once; counted on the scoreboard)", server->handler_name, (int)(ns / 1000000));
+    if (atomic_exchange(&server->held_up, true))
+        return;
+    sb_server_log(server, SB_LOG_WARNING, "the handler %s%s%s%s%s held its thread for %d ms, and all callers of that "
+                  "thread waited: it must wait by sb_wait_fd, sb_sleep and the like, or be served by threads (said "
+                  "once; counted on the scoreboard)", server->handler_name, request ? ", in " : "",
+                  request ? request->phase : "", request ? " for " : "", request ? sb_client_name(request) : "",
+                  (int)(ns / 1000000));
 }
 
-/* Back in the loop, whose own worker that is; the task may be gone. */
-static void came_back(struct sb_loop *loop, struct sb_fiber *fiber, const struct sb_worker *own)
+/* Back in the loop, whose own worker that is; the task may be gone, and with it the request. */
+static void came_back(struct sb_loop *loop, struct sb_fiber *fiber, const struct sb_worker *own,
+                      struct sb_request *request)
 {
     int64_t now_ns = sb_coarse_now_ns(), took_ns = now_ns - loop->switched_ns;
     loop->switched_ns = now_ns;
     loop->current = NULL;
     sb_worker = *own;
     if (took_ns > HELD_UP_NS)
-        report_held_up(loop, took_ns);
+        report_held_up(loop, fiber->ended ? NULL : request, took_ns);
     if (fiber->ended)
         sb_fiber_put(fiber);
 }
@@ -74,10 +78,11 @@ static void resume(struct sb_loop *loop, struct sb_task *task)
 {
     const struct sb_worker own = sb_worker;
     struct sb_fiber *fiber = task->fiber;
+    struct sb_request *request = task->request;
     sb_worker = task->worker;
     loop->current = task;
     sb_fiber_resume(fiber);
-    came_back(loop, fiber, &own);
+    came_back(loop, fiber, &own, request);
 }
 
 struct start {
@@ -112,7 +117,7 @@ int sb_loop_spawn(struct sb_loop *loop, struct sb_request *request)
         return -ENOMEM;
     const struct sb_worker own = sb_worker;
     sb_fiber_start(fiber, serve, &start);
-    came_back(loop, fiber, &own);
+    came_back(loop, fiber, &own, request);
     return 0;
 }
 

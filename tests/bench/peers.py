@@ -7,7 +7,7 @@ A table for each mode, and under it the goals of that mode, each marked when it 
 not start is left out with a word. The exit status is 1 only when something that starts could not be measured.
 
     short-16 short-256      each request on a connection of its own, so many at once
-    talk-50 -500 -5000      so many connections, each asks again when it has its answer
+    talk-1 -50 -500 -5000   so many connections, each asks again when it has its answer (spin: fiber:epoll --spin=50)
     udp-50                  the same with sockets that send datagrams
     same-short-16 same-talk-50      server and load on one CPU: the rate is what both together cost
     active-16               16 talk while 5000 connections are idle
@@ -68,6 +68,7 @@ class Goal(NamedTuple):
 MODES = [
     Mode("short-16", "short", 16, 5000, "cpu"),
     Mode("short-256", "short", 256, 5000, "cpu"),
+    Mode("talk-1", "talk", 1, 10000, "rate"),
     Mode("talk-50", "talk", 50, 30000, "cpu"),
     Mode("talk-500", "talk", 500, 30000, "cpu"),
     Mode("talk-5000", "talk", 5000, 50000, "cpu"),
@@ -121,10 +122,11 @@ BURST_FIGURES, MEMORY_FIGURES, CALL_FIGURES = ("rate", "cpu", "p50", "p99"), ("s
 
 
 def all_peers(options):
-    def ours(strategy, **more):
+    def ours(strategy, *arguments, name=None, **more):
         family = more.get("family", "tcp")
-        return Peer(strategy, [options.switchboard, "serve", "-q", "--max-connections=20000", "--max-children=20000",
-                               "-s", strategy, "upper", f"{family}://127.0.0.1:0"], **more)
+        return Peer(name or strategy, [options.switchboard, "serve", "-q", "--max-connections=20000",
+                                       "--max-children=20000", "-s", strategy, *arguments, "upper",
+                                       f"{family}://127.0.0.1:0"], **more)
 
     def bare(design, **more):
         return Peer(f"bare-{design}", [options.bare, design], **more)
@@ -139,6 +141,7 @@ def all_peers(options):
     return [
         bare("epoll"), bare("uring"), bare("udp", family="udp"),
         ours("fiber:epoll"), ours("fiber:uring"), ours("prefork:2+fiber"),
+        ours("fiber:epoll", "--spin=50", name="spin", holds=50),
         ours("thread", holds=5000), ours("fork", holds=500), ours("pool:8", holds=8), ours("serial", holds=1),
         *[ours(strategy, family="udp") for strategy in (*FIBERS, "serial")],
         foreign("libuv"), foreign("libevent"), foreign("go"),
@@ -147,8 +150,8 @@ def all_peers(options):
     ]
 
 
-PEER_NAMES = ["bare-epoll", "bare-uring", "bare-udp", *FIBERS, "prefork:2+fiber", "thread", "fork", "pool:8", "serial",
-              "libuv", "libevent", "go", "python-tcp", "python-threading", "python-forking", "python-udp"]
+PEER_NAMES = ["bare-epoll", "bare-uring", "bare-udp", *FIBERS, "prefork:2+fiber", "spin", "thread", "fork", "pool:8",
+              "serial", "libuv", "libevent", "go", "python-tcp", "python-threading", "python-forking", "python-udp"]
 
 
 def reference(mode):
