@@ -77,7 +77,7 @@ def children_of(pid):
 def links_of(pid):
     links = []
     for path in glob.glob('/proc/%d/fd/*' % pid):
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):
             links.append((path, os.readlink(path)))
     return links
 
@@ -416,6 +416,7 @@ class HeldUp(FiberTest):
         self.assertEqual((count_held_up(server.pid), HELD_UP in server.read_log()), (0, False))
         self.assertEqual(caller.ask('doze 1'), 'dozed 0')
         server.says('the handler orders ' + HELD_UP)
+        self.assertRegex(server.read_log(), HELD_UP + r' for \d+ ms, in handle for 127\.0\.0\.1:\d+, and all callers')
         self.assertEqual(caller.ask('doze 1'), 'dozed 0')
         until(lambda: count_held_up(server.pid) == 2, 'the count is on the scoreboard')
         self.assertEqual(server.read_log().count(HELD_UP), 1)

@@ -63,7 +63,7 @@ struct sb_class {
      * handle_error in the loop when process_request failed, and never for -ECANCELED, which is the server's own doing;
      * close_request also in the process that has given the connection away.
      * process_request: takes the request over when it returns 0, or 1, put off until what it needs is there again; on
-     *     -errno the caller still has it, reports it through handle_error and ends it. The base handles it here and now.
+     *     -errno the caller still has it, reports it through handle_error and ends it. The base handles it here, now.
      * finish_request: setup, handle, finish; 0 or the first error of the three.
      * shutdown_request: ends the talk and calls close_request; neither frees the request. */
     bool (*verify_request)(struct sb_request *request);

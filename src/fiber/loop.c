@@ -53,11 +53,11 @@ static void report_held_up(struct sb_loop *loop, struct sb_request *request, int
     __atomic_store_n(&sb_worker.slot->held_up, sb_worker.slot->held_up + 1, __ATOMIC_RELAXED);
     if (atomic_exchange(&server->held_up, true))
         return;
-    sb_server_log(server, SB_LOG_WARNING, "the handler %s%s%s%s%s held its thread for %d ms, and all callers of that "
+    sb_server_log(server, SB_LOG_WARNING, "the handler %s held its thread for %d ms%s%s%s%s, and all callers of that "
                   "thread waited: it must wait by sb_wait_fd, sb_sleep and the like, or be served by threads (said "
-                  "once; counted on the scoreboard)", server->handler_name, request ? ", in " : "",
-                  request ? request->phase : "", request ? " for " : "", request ? sb_client_name(request) : "",
-                  (int)(ns / 1000000));
+                  "once; counted on the scoreboard)", server->handler_name, (int)(ns / 1000000),
+                  request ? ", in " : "", request ? request->phase : "", request ? " for " : "",
+                  request ? sb_client_name(request) : "");
 }
 
 /* Back in the loop, whose own worker that is; the task may be gone, and with it the request. */
