@@ -70,8 +70,12 @@ def threads_of(pid):
 
 
 def children_of(pid):
-    return [int(child) for path in glob.glob('/proc/%d/task/*/children' % pid)
-            for child in read_text(path).split()]
+    """By all its threads, of which some may end meanwhile."""
+    children = []
+    for path in glob.glob('/proc/%d/task/*/children' % pid):
+        with contextlib.suppress(OSError):
+            children += map(int, read_text(path).split())
+    return children
 
 
 def links_of(pid):
