@@ -314,17 +314,19 @@ static int wait_for_channel(struct sb_gate *gate, int64_t deadline_ns)
     return fds[2].revents || fds[3].revents || !fds[0].revents ? 0 : 1;
 }
 
-static int reserve_place(struct sb_gate *gate, int64_t deadline_ns)
+static bool reserve_now(struct sb_gate *gate)
 {
     struct sb_server *server = gate->server;
-    int r = 1;
-    while (r > 0 && !gate->reserved) {
-        gate->reserved = atomic_fetch_add(&server->inflight, 1) < server->limit;
-        if (gate->reserved)
-            break;
+    if (!gate->reserved && !(gate->reserved = atomic_fetch_add(&server->inflight, 1) < server->limit))
         atomic_fetch_sub(&server->inflight, 1);
+    return gate->reserved;
+}
+
+static int reserve_place(struct sb_gate *gate, int64_t deadline_ns)
+{
+    int r = 1;
+    while (r > 0 && !reserve_now(gate))
         r = wait_for_room(gate, sb_remaining_ms(deadline_ns));
-    }
     return r;
 }
 
@@ -382,7 +384,7 @@ static int take_next(struct sb_gate *gate, int64_t deadline_ns, struct sb_reques
     return source == CHILDREN || source == NOTICE ? 0 : take(gate, source, ret_request);
 }
 
-static bool is_shortage(int error)
+bool sb_is_shortage(int error)
 {
     return error == -EMFILE || error == -ENFILE || error == -ENOBUFS || error == -ENOMEM;
 }
@@ -428,7 +430,7 @@ int sb_gate_next(struct sb_gate *gate, int timeout_ms, struct sb_request **ret_r
         r = must_end(gate) ? -ECANCELED : take_next(gate, deadline_ns, ret_request);
     while (r == -EAGAIN);
     unlock(gate);
-    if (is_shortage(r)) {
+    if (sb_is_shortage(r)) {
         sb_shortage_begins(gate->server, "cannot accept", r);
         sb_gate_pause(gate);
         return 0;
@@ -470,14 +472,6 @@ void sb_gate_tell(struct sb_gate *gate, const struct epoll_event *event)
         gate->events[gate->n_events++] = *event;
 }
 
-static bool reserve_now(struct sb_gate *gate)
-{
-    struct sb_server *server = gate->server;
-    if (!gate->reserved && !(gate->reserved = atomic_fetch_add(&server->inflight, 1) < server->limit))
-        atomic_fetch_sub(&server->inflight, 1);
-    return gate->reserved;
-}
-
 bool sb_gate_pending(const struct sb_gate *gate)
 {
     return !gate->muted && (gate->next_event < gate->n_events || sb_batches_waiting(gate->server) >= 0);
@@ -491,7 +485,7 @@ int sb_gate_poll(struct sb_gate *gate, struct sb_request **ret_request)
         int r = -EAGAIN;
         if (source == CHANNEL || source < STOP)
             r = reserve_now(gate) ? take(gate, source, ret_request) : -EBUSY;
-        if (is_shortage(r))
+        if (sb_is_shortage(r))
             sb_shortage_begins(gate->server, "cannot accept", r);
         if (r == 1 && told)
             put_behind(gate);

@@ -71,6 +71,9 @@ void sb_channel_close(struct sb_server *server);
 /* What the mutex and flock disciplines lock, made once for the whole server. */
 int sb_discipline_init(struct sb_server *server);
 
+/* Whether an error (-errno) says that something has run out which may be there again later. */
+bool sb_is_shortage(int error);
+
 /* Says once that something has run out (`what` happened because of `error`), and once that it is over. */
 void sb_shortage_begins(struct sb_server *server, const char *what, int error);
 void sb_shortage_ends(struct sb_server *server);

@@ -29,17 +29,16 @@ static void take_out(struct sb_request *request)
 }
 
 /* What has come already is served at once, except where only the engine can tell. */
-static bool may_hold(const struct sb_request *request, const struct sb_io *io)
+static bool may_hold(const struct sb_loop *loop, const struct sb_request *request)
 {
     char byte;
-    return !request->datagram && (sb_handlers_common_traits(request->server) & SB_CALLER_FIRST) &&
-           (io || (recv(request->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN));
+    return !request->datagram && loop->callers_speak_first &&
+           (loop->engine->io || (recv(request->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN));
 }
 
 static int hold(struct sb_loop *loop, struct sb_request *request)
 {
-    int timeout_ms = sb_handlers_timeout_ms(loop->server);
-    int64_t deadline_ns = sb_deadline_ns(timeout_ms ? timeout_ms : request->timeout_ms);
+    int64_t deadline_ns = sb_deadline_ns(loop->timeout_ms ? loop->timeout_ms : request->timeout_ms);
     int r = loop->engine->hold(loop, request);
     if (r < 0)
         return r;
@@ -60,7 +59,7 @@ static void lack_memory(struct sb_loop *loop)
 
 int sb_loop_start(struct sb_loop *loop, struct sb_request *request)
 {
-    if (may_hold(request, loop->engine->io)) {
+    if (may_hold(loop, request)) {
         int r = hold(loop, request);
         return r < 0 ? r : loop->retry_ns > 0;
     }

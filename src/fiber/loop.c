@@ -8,7 +8,6 @@
 #include "../family/batch.h"
 #include "overflow.h"
 
-
 /* A fiber that runs longer than this without waiting is one that blocks. */
 #define HELD_UP_NS INT64_C(100000000)
 
@@ -351,6 +350,8 @@ int sb_loop_run(struct sb_gate *gate, const struct sb_engine *engine, void (*ser
     struct sb_loop loop = { .server = gate->server, .gate = gate, .engine = engine, .serve = serve_request,
                             .now_ns = sb_now_ns(), .refused_fd = -1 };
     loop.last = &loop.first;
+    loop.callers_speak_first = sb_handlers_common_traits(loop.server) & SB_CALLER_FIRST;
+    loop.timeout_ms = sb_handlers_timeout_ms(loop.server);
     sb_fiber_pool_init(&loop.fibers, gate->server->config.stack_size);
     sb_timers_init(&loop.timers, sb_tick(loop.now_ns));
     sb_timers_init(&loop.held_timers, sb_tick(loop.now_ns));

@@ -3,9 +3,10 @@
 #ifndef FIBER_LOOP_H
 #define FIBER_LOOP_H
 
+#include <signal.h>
+
 #include "../accept.h"
 #include "../worker.h"
-#include <signal.h>
 #include "switch.h"
 #include "timers.h"
 
@@ -48,6 +49,8 @@ struct sb_loop {
     struct sb_request *arrived;         /* were held until now */
     unsigned n_held;
     void (*serve)(struct sb_request *request);
+    bool callers_speak_first;           /* so the handlers say */
+    int timeout_ms;                     /* of their operations; 0: the request's own */
     struct sb_task *first, **last;      /* the queue */
     int64_t now_ns;                     /* of this turn */
     int64_t switched_ns;                /* when a fiber came back last, by the coarse clock */

@@ -63,7 +63,14 @@ static void cancel(struct uring *uring, void *pointer, unsigned tag)
 
 /* --- single operations -------------------------------------------------------------------------------------------- */
 
-/* Until it has completed; what it works on must stay until then, so that a wait that ends early cancels it first. */
+/* What it works on must stay until it has completed, so a wait that ends early does not end before that. */
+static void call_off(struct sb_loop *loop, struct sb_operation *operation)
+{
+    cancel(loop->engine_state, operation, OPERATION);
+    while (!operation->done)
+        sb_loop_park(loop, NEVER);
+}
+
 static int await(struct sb_loop *loop, struct sb_operation *operation, int64_t deadline_ns)
 {
     int r = 0;
@@ -71,9 +78,7 @@ static int await(struct sb_loop *loop, struct sb_operation *operation, int64_t d
         r = loop->cutting ? -ECANCELED : sb_loop_park(loop, deadline_ns);
     if (operation->done)
         return operation->result;
-    cancel(loop->engine_state, operation, OPERATION);
-    while (!operation->done)
-        sb_loop_park(loop, NEVER);
+    call_off(loop, operation);
     return operation->result >= 0 ? operation->result : r;
 }
 
@@ -118,6 +123,15 @@ static bool has_input(const struct sb_watch *watch)
     return watch->n_queued > 0 || watch->ended;
 }
 
+/* The first of the queued buffers has been read. */
+static void drop_first(struct uring *uring, struct sb_watch *watch)
+{
+    uint16_t buffer = watch->first;
+    watch->first = uring->queued[buffer].next;
+    watch->n_queued--;
+    give_back(uring, buffer);
+}
+
 static size_t take(struct uring *uring, struct sb_watch *watch, char *to, size_t room)
 {
     size_t taken = 0;
@@ -130,9 +144,7 @@ static size_t take(struct uring *uring, struct sb_watch *watch, char *to, size_t
         uring->queued[buffer].begin += n;
         if (n < left)
             break;
-        watch->first = uring->queued[buffer].next;
-        watch->n_queued--;
-        give_back(uring, buffer);
+        drop_first(uring, watch);
     }
     return taken;
 }
@@ -221,11 +233,8 @@ static void leave(struct sb_loop *loop, struct sb_request *request)
         sb_loop_park(loop, NEVER);
     watch->task = NULL;
     watch->left = true;
-    for (; watch->n_queued > 0; watch->n_queued--) {
-        uint16_t buffer = watch->first;
-        watch->first = ((struct uring *)loop->engine_state)->queued[buffer].next;
-        give_back(loop->engine_state, buffer);
-    }
+    while (watch->n_queued > 0)
+        drop_first(loop->engine_state, watch);
 }
 
 /* --- waiting for descriptors -------------------------------------------------------------------------------------- */
@@ -256,9 +265,7 @@ static void disarm(struct sb_loop *loop, struct sb_task *task)
     if (task->operation.done)
         return;
     int result = task->result;
-    cancel(loop->engine_state, &task->operation, OPERATION);
-    while (!task->operation.done)
-        sb_loop_park(loop, NEVER);
+    call_off(loop, &task->operation);
     task->result = task->operation.result > 0 ? task->operation.result : result;
 }
 
@@ -286,9 +293,10 @@ static void ask_gate(struct sb_loop *loop)
 
 /* --- accepting ---------------------------------------------------------------------------------------------------- */
 
-static uint64_t accept_data(unsigned listener)
+/* Where other tags have a pointer. */
+static void *listener_key(unsigned listener)
 {
-    return (uint64_t)listener << TAG_BITS | ACCEPT;
+    return (void *)((uintptr_t)listener << TAG_BITS);
 }
 
 static void start_accepting(struct sb_loop *loop, unsigned listener)
@@ -296,15 +304,8 @@ static void start_accepting(struct sb_loop *loop, unsigned listener)
     struct uring *uring = loop->engine_state;
     struct io_uring_sqe *entry = next_entry(uring);
     io_uring_prep_multishot_accept(entry, loop->server->listeners[listener]->fd, NULL, NULL, SOCK_CLOEXEC);
-    io_uring_sqe_set_data64(entry, accept_data(listener));
+    set_tag(entry, listener_key(listener), ACCEPT);
     uring->n_accepts++;
-}
-
-static void stop_accepting(struct uring *uring, unsigned listener)
-{
-    struct io_uring_sqe *entry = next_entry(uring);
-    io_uring_prep_cancel64(entry, accept_data(listener), 0);
-    set_tag(entry, NULL, NOBODY);
 }
 
 static void engine_listen(struct sb_loop *loop, bool on)
@@ -319,7 +320,7 @@ static void engine_listen(struct sb_loop *loop, bool on)
         if (on)
             start_accepting(loop, i);
         else
-            stop_accepting(uring, i);
+            cancel(uring, listener_key(i), ACCEPT);
     }
 }
 
@@ -351,9 +352,7 @@ static void tell_accepted(struct sb_loop *loop, const struct io_uring_cqe *compl
     if (completion->flags & IORING_CQE_F_MORE)
         return;
     uring->n_accepts--;
-    bool short_of = completion->res == -EMFILE || completion->res == -ENFILE || completion->res == -ENOBUFS ||
-                    completion->res == -ENOMEM;
-    if (short_of)
+    if (sb_is_shortage(completion->res))
         uring->accept_error = completion->res;
     else if (uring->listens && completion->res != -ECANCELED)
         start_accepting(loop, listener);

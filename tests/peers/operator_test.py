@@ -281,25 +281,26 @@ def process_of(server, caller):
 
 
 class Chat(unittest.TestCase):
-    @under(STRATEGIES, 'chat', TCP, UNIX)
-    def test_row_9_the_operator_answers_until_q(self, server, operator):
+    def check_talks_until_q(self, server, operator, client_program, talk):
+        """What the caller says, and what the operator answers; at last `在吗`, which q answers."""
         for end in 'qQ':
-            with at_once(chat_client, server.address, ['今天天气咋样啊?', 'and now', '在吗']) as client:
-                for message, line in ('今天天气咋样啊?', '下了一天的雨'), ('and now', ' still raining '), ('在吗', end):
+            turns = [*talk, ('在吗', end)]
+            with at_once(client_program, server.address, [message for message, _ in turns]) as client:
+                for message, line in turns:
                     text, _ = operator.sees_prompt()
                     self.assertEqual(text, message + '\n')
                     operator.types(line + '\n')
-                self.assertEqual(client.result(), ['下了一天的雨', ' still raining '])
+                self.assertEqual(client.result(), [line for _, line in talk])
+
+    @under(STRATEGIES, 'chat', TCP, UNIX)
+    def test_row_9_the_operator_answers_until_q(self, server, operator):
+        self.check_talks_until_q(server, operator, chat_client,
+                                 [('今天天气咋样啊?', '下了一天的雨'), ('and now', ' still raining ')])
 
     @under(STRATEGIES, 'chat', UDP, UNIXGRAM)
     def test_row_15_the_operator_answers_datagrams_until_q(self, server, operator):
-        for end in 'qQ':
-            with at_once(chat_client_by_datagram, server.address, ['今天天气咋样啊?', '', '在吗']) as client:
-                for message, line in ('今天天气咋样啊?', '下了一天的雨'), ('', ''), ('在吗', end):
-                    text, _ = operator.sees_prompt()
-                    self.assertEqual(text, message + '\n')
-                    operator.types(line + '\n')
-                self.assertEqual(client.result(), ['下了一天的雨', ''])
+        self.check_talks_until_q(server, operator, chat_client_by_datagram,
+                                 [('今天天气咋样啊?', '下了一天的雨'), ('', '')])
 
     @under(STRATEGIES, 'chat', TCP)
     def test_q_is_sent_and_the_connection_closed(self, server, operator):
