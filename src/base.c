@@ -17,12 +17,20 @@ static void count_accept(struct sb_server *server)
     sb_wakeup_set(&server->notice);
 }
 
+/* The loop that has taken it ends it, too, and waits for the next. */
+static void turn_away(struct sb_request *request)
+{
+    sb_request_end(request);
+    sb_slot_enter(sb_worker.slot, SB_WAITING);
+}
+
 int sb_base_dispatch(struct sb_gate *gate, struct sb_request *request)
 {
     struct sb_server *server = gate->server;
     count_accept(server);
+    sb_slot_accept(sb_worker.slot, &request->client);
     if (!methods(server)->verify_request(request)) {
-        sb_request_end(request);
+        turn_away(request);
         return 0;
     }
     request->phase = "process_request";
@@ -34,7 +42,7 @@ int sb_base_dispatch(struct sb_gate *gate, struct sb_request *request)
     if (!atomic_load(&server->shortage))
         methods(server)->handle_error(request, r);
     sb_shortage_begins(server, "cannot start a worker for a request", r);
-    sb_request_end(request);
+    turn_away(request);
     return r;
 }
 
@@ -123,7 +131,7 @@ static int base_get_request(struct sb_listener *listener, struct sb_request **re
 
 static void base_shutdown_request(struct sb_request *request)
 {
-    sb_slot_enter(request->slot, SB_CLOSING);
+    sb_slot_close_request(request->slot, &request->client);
     request->listener->family.shutdown_request(request);
 }
 

@@ -73,18 +73,39 @@ static int wait_for_own(struct sb_request *request, short events, int64_t deadli
     return r;
 }
 
-int sb_wait_fd(struct sb_request *request, int fd, short events, int timeout_ms)
+static int wait_for_fd(struct sb_request *request, int fd, short events, int64_t deadline_ns)
 {
-    int64_t deadline_ns = sb_deadline_ns(timeout_ms);
     if ((request->server->traits & SB_YIELDS) && fd == request->fd)
         return wait_for_own(request, events, deadline_ns);
     return wait_until(request, fd, events, deadline_ns);
 }
 
-int sb_sleep(struct sb_request *request, int milliseconds)
+static enum sb_state waiting_state(const struct sb_request *request, int fd, short events)
+{
+    return fd != request->fd ? SB_SLEEPING : events & POLLIN ? SB_READING : SB_WRITING;
+}
+
+int sb_wait_fd(struct sb_request *request, int fd, short events, int timeout_ms)
+{
+    int64_t deadline_ns = sb_deadline_ns(timeout_ms);
+    sb_slot_enter(request->slot, waiting_state(request, fd, events));
+    int r = wait_for_fd(request, fd, events, deadline_ns);
+    sb_slot_enter(request->slot, SB_HANDLING);
+    return r;
+}
+
+static int pause_for(struct sb_request *request, int milliseconds)
 {
     int r = wait_until(request, -1, 0, sb_deadline_ns(milliseconds));
     return r == -ETIMEDOUT ? 0 : r;
+}
+
+int sb_sleep(struct sb_request *request, int milliseconds)
+{
+    sb_slot_enter(request->slot, SB_SLEEPING);
+    int r = pause_for(request, milliseconds);
+    sb_slot_enter(request->slot, SB_HANDLING);
+    return r;
 }
 
 /* --- receiving ---------------------------------------------------------------------------------------------------- */
@@ -388,7 +409,7 @@ static int send_reply(struct sb_request *request)
         if (errno != EAGAIN && errno != EINTR)
             return -errno;
         /* It is the peer's queue that is full, and no descriptor of ours tells when it no longer is (unix(7)). */
-        int r = sb_sleep(request, FULL_PEER_RETRY_MS);
+        int r = pause_for(request, FULL_PEER_RETRY_MS);
         if (r == 0 && sb_now_ns() >= deadline_ns)
             r = -ETIMEDOUT;
         if (r < 0)

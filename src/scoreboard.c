@@ -32,10 +32,21 @@ static struct sb_slot *slot_at(const struct sb_scoreboard *board, unsigned n)
     return (struct sb_slot *)((char *)board + HEADER_SIZE) + n;
 }
 
+static uint64_t size_of(uint32_t slot_count, uint32_t trace_room)
+{
+    return HEADER_SIZE + slot_count * (uint64_t)sizeof(struct sb_slot) +
+           trace_room * (uint64_t)sizeof(struct sb_trace_event);
+}
+
+static struct sb_trace_event *trace_of(const struct sb_scoreboard *board)
+{
+    return (struct sb_trace_event *)slot_at(board, board->slot_count);
+}
+
 int sb_board_init(struct sb_server *server)
 {
     unsigned count = server->slots + server->config.max_connections;
-    server->board_size = HEADER_SIZE + count * sizeof(struct sb_slot);
+    server->board_size = size_of(count, server->config.trace);
     server->board_fd = memfd_create(BOARD_NAME, MFD_CLOEXEC);
     if (server->board_fd < 0 || ftruncate(server->board_fd, server->board_size) < 0)
         return -errno;
@@ -46,6 +57,7 @@ int sb_board_init(struct sb_server *server)
     board->version = SB_SCOREBOARD_VERSION;
     board->slot_count = count;
     board->slot_size = sizeof(struct sb_slot);
+    board->trace_room = server->config.trace;
     board->pid = getpid();
     board->started_ns = sb_now_ns();
     strncpy(board->strategy, server->strategy, sizeof board->strategy - 1);
@@ -64,6 +76,67 @@ void sb_board_finish(struct sb_server *server)
     server->board_fd = -1;
 }
 
+/* --- the trace ---------------------------------------------------------------------------------------------------- */
+
+static void add_event(const struct sb_slot *slot, enum sb_state state, uint16_t port)
+{
+    uint32_t number = slot->traced - 1;
+    struct sb_scoreboard *board = (struct sb_scoreboard *)((char *)(slot - number) - HEADER_SIZE);
+    uint64_t n = __atomic_fetch_add(&board->trace_count, 1, __ATOMIC_RELAXED);
+    if (n >= board->trace_room)
+        return;
+    struct sb_trace_event *event = trace_of(board) + n;
+    event->slot = number;
+    event->port = port;
+    event->state = state;
+    __atomic_store_n(&event->time_ns, sb_now_ns(), __ATOMIC_RELEASE);
+}
+
+/* Of a slot that has just been claimed, and is SB_STARTING already. */
+static void begin_trace(const struct sb_scoreboard *board, struct sb_slot *slot, unsigned number)
+{
+    if (board->trace_room == 0)
+        return;
+    PUT(slot->traced, number + 1);
+    add_event(slot, SB_STARTING, 0);
+}
+
+void sb_slot_trace(struct sb_slot *slot, enum sb_state state)
+{
+    if (state < SB_READING || state > SB_CLOSING)
+        PUT(slot->port, 0);
+    if (GET(slot->state) != state)
+        add_event(slot, state, GET(slot->port));
+}
+
+static uint16_t port_of(const struct sb_address *address)
+{
+    _Static_assert(offsetof(struct sockaddr_in, sin_port) == offsetof(struct sockaddr_in6, sin6_port), "either");
+    int family = address->sa.sa_family;
+    return family == AF_INET || family == AF_INET6 ? ntohs(address->in.sin_port) : 0;
+}
+
+static void note_port(struct sb_slot *slot, const struct sb_address *peer)
+{
+    if (slot->traced)
+        PUT(slot->port, port_of(peer));
+}
+
+void sb_slot_accept(struct sb_slot *slot, const struct sb_address *peer)
+{
+    if (slot->traced)
+        add_event(slot, SB_ACCEPTED, port_of(peer));
+}
+
+const struct sb_trace_event *sb_scoreboard_trace(const struct sb_scoreboard *board, unsigned *ret_count)
+{
+    uint64_t count = GET(board->trace_count);
+    *ret_count = count < board->trace_room ? count : board->trace_room;
+    return trace_of(board);
+}
+
+/* --- a worker's slot ---------------------------------------------------------------------------------------------- */
+
 static bool claim(struct sb_slot *slot)
 {
     uint32_t state = GET(slot->state);
@@ -81,6 +154,7 @@ struct sb_slot *sb_slot_claim(struct sb_server *server, unsigned worker)
             atomic_store_explicit(&server->slot_hint, n + 1, memory_order_relaxed);
             PUT(slot->worker, worker);
             PUT(slot->retired, 0);
+            begin_trace(server->board, slot, n);
             sb_slot_enter(slot, SB_STARTING);
             return slot;
         }
@@ -93,6 +167,8 @@ void sb_slot_release(struct sb_server *server, struct sb_slot *slot, enum sb_sta
     if (slot == &unread_slot)
         return;
     sb_slot_enter(slot, SB_CLOSING);
+    if (slot->traced)
+        sb_slot_trace(slot, last);
     __atomic_store_n(&slot->state, last, __ATOMIC_RELEASE);
     atomic_store_explicit(&server->slot_hint, slot - slot_at(server->board, 0), memory_order_relaxed);
 }
@@ -123,6 +199,7 @@ void sb_slot_begin_request(struct sb_slot *slot, const struct sb_address *peer)
 {
     _Static_assert(sizeof(struct sockaddr_in6) == sizeof slot->peer, "any IP address fits");
     memcpy(slot->peer, &peer->in6, sizeof slot->peer);
+    note_port(slot, peer);
     sb_slot_enter(slot, SB_HANDLING);
 }
 
@@ -133,6 +210,12 @@ void sb_slot_end_request(struct sb_slot *slot, bool failed)
         PUT(slot->errors, slot->errors + 1);
 }
 
+void sb_slot_close_request(struct sb_slot *slot, const struct sb_address *peer)
+{
+    note_port(slot, peer);
+    sb_slot_enter(slot, SB_CLOSING);
+}
+
 void sb_slot_count_error(struct sb_slot *slot)
 {
     PUT(slot->errors, slot->errors + 1);
@@ -140,8 +223,8 @@ void sb_slot_count_error(struct sb_slot *slot)
 
 const char *sb_state_name(uint32_t state)
 {
-    static const char *const names[] = { "free", "starting", "waiting", "reading", "handling", "writing", "closing",
-                                         "dead" };
+    static const char *const names[] = { "free", "starting", "waiting", "reading", "handling", "writing",
+                                         "sleeping", "closing", "dead", "accepted" };
     return state < sizeof names / sizeof *names ? names[state] : "unknown";
 }
 
@@ -219,7 +302,7 @@ static int map_board(int fd, const struct sb_scoreboard **ret_board)
         return -errno;
     if (board->magic != SB_SCOREBOARD_MAGIC || board->version != SB_SCOREBOARD_VERSION ||
         board->slot_size != sizeof(struct sb_slot) ||
-        HEADER_SIZE + board->slot_count * sizeof(struct sb_slot) != (size_t)status.st_size) {
+        size_of(board->slot_count, board->trace_room) != (uint64_t)status.st_size) {
         munmap(board, status.st_size);
         return -EPROTO;
     }
@@ -245,5 +328,5 @@ int sb_scoreboard_open(pid_t pid, const struct sb_scoreboard **ret_board)
 void sb_scoreboard_close(const struct sb_scoreboard *board)
 {
     if (board)
-        munmap((void *)board, HEADER_SIZE + board->slot_count * sizeof(struct sb_slot));
+        munmap((void *)board, size_of(board->slot_count, board->trace_room));
 }

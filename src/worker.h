@@ -35,18 +35,29 @@ void sb_slots_bury(struct sb_server *server, pid_t pid);
 /* Makes the slot the current thread's. tid: gettid(), or 0 where a system call is too much. */
 void sb_slot_occupy(const struct sb_server *server, struct sb_slot *slot, pid_t tid);
 
+/* Of a traced slot, before it enters a state: an event, unless it is in that already. */
+void sb_slot_trace(struct sb_slot *slot, enum sb_state state);
+
 /* Four times for each exchange of a talk, so it is inline and asks the clock that costs no more than a load. Each field
  * is written by one worker and read by others: relaxed is all that a reader is promised. */
 static inline void sb_slot_enter(struct sb_slot *slot, enum sb_state state)
 {
+    if (__builtin_expect(slot->traced, 0))
+        sb_slot_trace(slot, state);
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
     __atomic_store_n(&slot->since_ns, now.tv_sec * UINT64_C(1000000000) + now.tv_nsec, __ATOMIC_RELAXED);
     __atomic_store_n(&slot->state, state, __ATOMIC_RELAXED);
 }
 
+/* A loop with this slot has taken a request: SB_ACCEPTED, where that is traced. */
+void sb_slot_accept(struct sb_slot *slot, const struct sb_address *peer);
+
 void sb_slot_begin_request(struct sb_slot *slot, const struct sb_address *peer);
 void sb_slot_end_request(struct sb_slot *slot, bool failed);
+
+/* SB_CLOSING, for a request that may never have begun. */
+void sb_slot_close_request(struct sb_slot *slot, const struct sb_address *peer);
 
 /* An error of a request that has ended already. */
 void sb_slot_count_error(struct sb_slot *slot);

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <switchboard/switchboard.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "served.h"
@@ -135,6 +136,7 @@ Test(command, misuse_is_status_two)
     SAYS("whole number");
     FAILS(2, "upper", "--max-connections=0");
     FAILS(2, "upper", "--idle-timeout=-1");
+    FAILS(2, "upper", "--trace=1000001");
     FAILS(2, "upper", "--accept=perhaps");
     SAYS("shared, mutex, flock, pass or reuseport");
 }
@@ -220,6 +222,31 @@ Test(command, a_handler_is_refused_where_it_does_not_suit_unless_forced)
         close(fd);
     }
     cr_expect_eq(served_end(&served, SIGTERM), 0);
+}
+
+static void expect_counts(const char *strategy, const char *more, const char *const counts[3])
+{
+    struct served served = served_start((const char *const[]){ "visits", "-s", strategy, "tcp://127.0.0.1:0", more,
+                                                               NULL });
+    for (int i = 0; i < 3; i++) {
+        int fd = dial(served.address);
+        say(fd, "a\nb\n", 4);
+        hear(fd, counts[i], strlen(counts[i]));
+        close(fd);
+    }
+    cr_expect_eq(served_end(&served, SIGTERM), 0);
+}
+
+Test(command, visits_counts_together_in_threads_and_apart_in_processes)
+{
+    static const char *const shared[] = { "serial", "thread", "pool:3", "prethread:3", "fiber:epoll" };
+    for (size_t i = 0; i < sizeof shared / sizeof *shared; i++)
+        expect_counts(shared[i], NULL, (const char *const[]){ "1\n2\n", "3\n4\n", "5\n6\n" });
+    FAILS(1, "visits", "-s", "prefork");
+    SAYS("keeps state");
+    FAILS(1, "visits", "-s", "fork");
+    SAYS("keeps state");
+    expect_counts("fork", "--force", (const char *const[]){ "1\n2\n", "1\n2\n", "1\n2\n" });
 }
 
 Test(command, handlers_compose)
@@ -513,4 +540,58 @@ Test(command, a_dead_lock_holder_does_not_stop_the_others)
         sb_scoreboard_close(board);
         cr_expect_eq(served_end(&served, SIGTERM), 0);
     }
+}
+
+/* --- the scoreboard ----------------------------------------------------------------------------------------------- */
+
+static const struct sb_slot *find_sleeper(const struct sb_scoreboard *board)
+{
+    for (unsigned i = 0; i < board->slot_count; i++)
+        if (__atomic_load_n(&sb_scoreboard_slot(board, i)->state, __ATOMIC_RELAXED) == SB_SLEEPING)
+            return sb_scoreboard_slot(board, i);
+    return NULL;
+}
+
+Test(command, a_sleeping_handler_is_seen_and_traced)
+{
+    struct served served = served_start((const char *const[]){ "sleep", "--trace=100", "--drain-timeout=0",
+                                                               "tcp://127.0.0.1:0", NULL });
+    const struct timespec pause = { .tv_nsec = 1000000 };
+    const struct sb_scoreboard *board;
+    const struct sb_slot *sleeper;
+    struct sb_address peer;
+    unsigned count;
+    cr_assert_eq(sb_scoreboard_open(served.pid, &board), 0);
+    int fd = dial(served.address);
+    say(fd, "60000\n", 6);
+    for (int i = 0; !(sleeper = find_sleeper(board)) && i < DEADLINE_MS; i++)
+        nanosleep(&pause, NULL);
+    cr_assert_not_null(sleeper, "nobody sleeps");
+    cr_expect_eq(sb_scoreboard_totals(board).busy, 1);
+    cr_assert(sb_slot_peer(sleeper, &peer));
+    const struct sb_trace_event *events = sb_scoreboard_trace(board, &count);
+    cr_assert_gt(count, 0);
+    cr_assert_leq(count, 100);
+    cr_expect_eq(events[count - 1].state, SB_SLEEPING);
+    cr_expect_eq(events[count - 1].port, ntohs(peer.in.sin_port));
+    cr_expect_eq(sb_scoreboard_slot(board, events[count - 1].slot), sleeper);
+    sb_scoreboard_close(board);
+    close(fd);
+    cr_expect_eq(served_end(&served, SIGTERM), 0);
+}
+
+Test(command, nothing_is_traced_unless_asked_for)
+{
+    struct served served = served_start((const char *const[]){ "upper", "tcp://127.0.0.1:0", NULL });
+    const struct sb_scoreboard *board;
+    unsigned count = 1;
+    int fd = dial(served.address);
+    say(fd, "a", 1);
+    hear(fd, "A", 1);
+    close(fd);
+    cr_assert_eq(sb_scoreboard_open(served.pid, &board), 0);
+    sb_scoreboard_trace(board, &count);
+    cr_expect_eq(count, 0);
+    sb_scoreboard_close(board);
+    cr_expect_eq(served_end(&served, SIGTERM), 0);
 }

@@ -31,7 +31,7 @@ struct arguments {
 
 enum {
     ONCE = 256, TIMEOUT, BACKLOG, MAX_CONNECTIONS, QUEUE, MAX_CHILDREN, MAX_REQUESTS, MAX_PACKET, IDLE_TIMEOUT,
-    DRAIN_TIMEOUT, STACK_SIZE, SPIN, REUSE_PORT, NODELAY, USER, GROUP,
+    DRAIN_TIMEOUT, STACK_SIZE, SPIN, TRACE, REUSE_PORT, NODELAY, USER, GROUP,
 };
 
 static const struct argp_option option_table[] = {
@@ -54,6 +54,7 @@ static const struct argp_option option_table[] = {
       "(default 5), with --once without limit", 3 },
     { "stack-size", STACK_SIZE, "BYTES", 0, "of fiber: the stack of each (default 65536)", 3 },
     { "spin", SPIN, "MICROSECONDS", 0, "of fiber: look for work so long before sleeping (default 0)", 3 },
+    { "trace", TRACE, "N", 0, "write down the first N changes of state on the scoreboard (default 0)", 3 },
     { "reuse-port", REUSE_PORT, NULL, 0, "let other servers share the port (SO_REUSEPORT)", 4 },
     { "nodelay", NODELAY, NULL, 0, "send small pieces at once (TCP_NODELAY)", 4 },
     { "user", USER, "NAME", 0, "become this user once the addresses are bound", 4 },
@@ -122,6 +123,7 @@ static const struct limit {
     { MAX_PACKET, "max-packet-size", offsetof(struct sb_config, max_packet_size), 1, 65535 },
     { STACK_SIZE, "stack-size", offsetof(struct sb_config, stack_size), 16384, 1 << 30 },
     { SPIN, "spin", offsetof(struct sb_config, spin_us), 0, 1000000 },
+    { TRACE, "trace", offsetof(struct sb_config, trace), 0, 1000000 },
     { TIMEOUT, "timeout", offsetof(struct sb_config, timeout_ms), 0, 0 },
     { IDLE_TIMEOUT, "idle-timeout", offsetof(struct sb_config, idle_timeout_ms), 0, 0 },
     { DRAIN_TIMEOUT, "drain-timeout", offsetof(struct sb_config, drain_timeout_ms), 0, 0 },

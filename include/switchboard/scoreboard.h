@@ -2,7 +2,9 @@
  *
  * Every worker (a process, a thread, or the loop) owns one slot and alone writes to it, with plain stores and a coarse
  * clock: no system call, no lock, no cache line shared between workers. A reader sees each number whole,
- * but not all fields of one instant, and a peer that may just be changing. */
+ * but not all fields of one instant, and a peer that may just be changing.
+ *
+ * A server with sb_config.trace also writes down what its slots do, in the order in which it happened. */
 #ifndef SWITCHBOARD_SCOREBOARD_H
 #define SWITCHBOARD_SCOREBOARD_H
 
@@ -17,7 +19,7 @@ extern "C" {
 #pragma GCC visibility push(default)
 
 #define SB_SCOREBOARD_MAGIC 0x7362736bu
-#define SB_SCOREBOARD_VERSION 1
+#define SB_SCOREBOARD_VERSION 2
 
 enum sb_state {
     SB_FREE,            /* nobody's; its counters still count in the totals */
@@ -26,8 +28,10 @@ enum sb_state {
     SB_READING,         /* for its caller's bytes */
     SB_HANDLING,
     SB_WRITING,
+    SB_SLEEPING,        /* in sb_sleep() or sb_wait_fd(): waits for something other than its caller's bytes */
     SB_CLOSING,         /* a request, or, in a worker of prefork, itself after max_requests */
     SB_DEAD,            /* ended, and found dead by its parent */
+    SB_ACCEPTED,        /* in a trace only, of a loop's slot: it has taken a request */
 };
 
 struct sb_slot {
@@ -37,10 +41,12 @@ struct sb_slot {
     uint64_t since_ns;          /* CLOCK_MONOTONIC_COARSE, when state was entered */
     uint64_t served, errors;    /* requests finished, and those of them that failed */
     uint64_t truncated;         /* datagrams cut off at max_packet_size */
+    uint32_t traced;            /* 0: not, else 1 + the slot's number */
     uint8_t peer[28];           /* struct sockaddr of the last caller, cut at 28 bytes (all of sockaddr_in6) */
-    uint32_t retired;           /* a worker of prefork: takes no more requests */
     uint64_t held_up;           /* of a loop of fibers: how often a handler has held it for too long */
-    uint8_t padding[40];
+    uint32_t retired;           /* a worker of prefork: takes no more requests */
+    uint16_t port;              /* of a traced slot: its caller's now, host byte order; 0: none */
+    uint8_t padding[34];
 };
 
 struct sb_scoreboard {
@@ -51,11 +57,23 @@ struct sb_scoreboard {
     uint64_t started_ns;        /* CLOCK_MONOTONIC */
     char strategy[64], handler[64];
     uint64_t accept_lock[8];    /* the mutex discipline's; not for readers */
+    uint32_t trace_room;        /* events that the trace holds; 0: none is kept */
+    uint8_t padding[28];
+    uint64_t trace_count;       /* events that have happened; those beyond trace_room were dropped */
+};
+
+/* A slot enters a state, or a loop has taken a request (SB_ACCEPTED); under `pass` that is the worker's loop. */
+struct sb_trace_event {
+    uint64_t time_ns;           /* CLOCK_MONOTONIC; 0: the event is still being written. Stored last */
+    uint32_t slot;              /* which, from 0 */
+    uint16_t port;              /* of the caller it concerns, host byte order; 0: none, or one without ports */
+    uint8_t state;              /* enum sb_state */
+    uint8_t padding;
 };
 
 struct sb_totals {
     uint64_t served, errors, truncated, held_up;
-    unsigned workers, busy;     /* slots alive, and those reading, handling, writing or closing */
+    unsigned workers, busy;     /* slots alive, and those reading, handling, writing, sleeping or closing */
 };
 
 /* The board of a running server, mapped read-only through /proc/PID/fd. -ENOENT: no such server, -EACCES: not ours,
@@ -68,6 +86,13 @@ const struct sb_slot *sb_scoreboard_slot(const struct sb_scoreboard *board, unsi
 
 /* A slot's last caller; of a Unix socket just that it was one. False, and *ret_address untouched: none yet. */
 bool sb_slot_peer(const struct sb_slot *slot, struct sb_address *ret_address);
+
+/* The trace, as long as the board is there; *ret_count: how many events it holds by now. It begins with the server,
+ * fills once, and then only counts (board->trace_count). The events of one slot are in order, and so are events of
+ * which one led to the other; those of slots that have nothing to do with each other may stand, by a little, the wrong
+ * way round. Of a server that runs read time_ns first, with acquire, and pass over an event where it is 0; that of a
+ * process which was killed just then stays so. */
+const struct sb_trace_event *sb_scoreboard_trace(const struct sb_scoreboard *board, unsigned *ret_count);
 
 struct sb_totals sb_scoreboard_totals(const struct sb_scoreboard *board);
 

@@ -54,6 +54,7 @@ struct sb_config {
                                  * to as many as there are workers may be finishing requests beside their successors */
     int stack_size;             /* of fiber: bytes for each, rounded up to pages */
     int spin_us;                /* of fiber: how long a loop looks again before it sleeps; 0: not */
+    int trace;                  /* events that the scoreboard's trace holds (scoreboard.h), at most 1000000; 0: none */
     int poll_interval_ms;       /* the longest between two service_actions, where a class has them */
     int timeout_ms;             /* of handle_request; -1: none */
     int idle_timeout_ms;        /* of each operation of a handler that sets none; -1: none, 0: the shortest */
@@ -69,9 +70,9 @@ struct sb_config {
     .strategy = NULL, .accept = SB_ACCEPT_SHARED, .force = false, .request_queue_size = 4096,             \
     .allow_reuse_address = true, .allow_reuse_port = false, .disable_nagle_algorithm = false,             \
     .max_packet_size = 65535, .max_connections = 1000, .queue_size = 128, .max_children = 256,            \
-    .max_requests = 0, .stack_size = 65536, .spin_us = 0, .poll_interval_ms = 500, .timeout_ms = -1,      \
-    .idle_timeout_ms = -1, .drain_timeout_ms = 5000, .block_on_close = true, .daemon_threads = false,     \
-    .options = NULL,                                                                                       \
+    .max_requests = 0, .stack_size = 65536, .spin_us = 0, .trace = 0, .poll_interval_ms = 500,            \
+    .timeout_ms = -1, .idle_timeout_ms = -1, .drain_timeout_ms = 5000, .block_on_close = true,            \
+    .daemon_threads = false, .options = NULL,                                                              \
     .data = NULL, .log_level = SB_LOG_INFO, .log = NULL }
 
 /* Makes a server: resolves the list, checks the handlers, binds and activates the address (address.h). What fails is
