@@ -137,20 +137,22 @@ const struct sb_trace_event *sb_scoreboard_trace(const struct sb_scoreboard *boa
 
 /* --- a worker's slot ---------------------------------------------------------------------------------------------- */
 
-static bool claim(struct sb_slot *slot)
+/* A slot's numbers are those of one process: others' are taken when there is no other left. */
+static bool claim(struct sb_slot *slot, pid_t process, bool others)
 {
     uint32_t state = GET(slot->state);
-    return (state == SB_FREE || state == SB_DEAD) &&
+    pid_t pid = GET(slot->pid);
+    return (state == SB_DEAD || (state == SB_FREE && (others || pid <= 0 || pid == process))) &&
            __atomic_compare_exchange_n(&slot->state, &state, SB_STARTING, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
 struct sb_slot *sb_slot_claim(struct sb_server *server, unsigned worker)
 {
     unsigned count = server->board->slot_count, hint = atomic_load_explicit(&server->slot_hint, memory_order_relaxed);
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = 0; i < 2 * count; i++) {
         unsigned n = (hint + i) % count;
         struct sb_slot *slot = slot_at(server->board, n);
-        if (claim(slot)) {
+        if (claim(slot, server->process, i >= count)) {
             atomic_store_explicit(&server->slot_hint, n + 1, memory_order_relaxed);
             PUT(slot->worker, worker);
             PUT(slot->retired, 0);
@@ -177,7 +179,11 @@ void sb_slots_bury(struct sb_server *server, pid_t pid)
 {
     for (unsigned i = 0; i < server->board->slot_count; i++) {
         struct sb_slot *slot = slot_at(server->board, i);
-        if (GET(slot->pid) == pid && GET(slot->state) != SB_FREE)
+        if (GET(slot->pid) != pid)
+            continue;
+        if (GET(slot->state) == SB_FREE)
+            PUT(slot->pid, 0);
+        else
             sb_slot_release(server, slot, SB_DEAD);
     }
 }
