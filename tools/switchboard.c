@@ -8,17 +8,20 @@
 #include "commands.h"
 #include "config.h"
 
-/* The client is a program of its own, beside this one. */
-static int client_main(int argc, char **argv)
+#define NAMES "serve, client, load, list, new or status"
+
+/* Programs of their own, beside this one: "switchboard client" is switchboard-client. */
+static int start_program(int argc, char **argv)
 {
     (void)argc;
+    const char *name = strchr(argv[0], ' ') + 1;
     char path[PATH_MAX + 16];
     ssize_t length = readlink("/proc/self/exe", path, PATH_MAX);
     if (length > 0) {
-        strcpy(path + length, "-client");
+        snprintf(path + length, sizeof path - (size_t)length, "-%s", name);
         execv(path, argv);
     }
-    fprintf(stderr, "switchboard client: cannot start switchboard-client, which belongs beside switchboard: %s\n",
+    fprintf(stderr, "%s: cannot start switchboard-%s, which belongs beside switchboard: %s\n", argv[0], name,
             strerror(errno));
     return 1;
 }
@@ -29,7 +32,8 @@ static const struct command {
     const char *full_name, *summary;
 } commands[] = {
     { "serve", serve_main, "switchboard serve", "serve a handler at an address with a strategy" },
-    { "client", client_main, "switchboard client", "talk to a server" },
+    { "client", start_program, "switchboard client", "talk to a server" },
+    { "load", start_program, "switchboard load", "ask a server as often as it answers, and measure it" },
     { "list", list_main, "switchboard list", "the handlers and strategies there are" },
     { "new", new_main, "switchboard new", "start a handler of your own in a new folder" },
     { "status", status_main, "switchboard status", "what the workers of a running server do" },
@@ -66,7 +70,7 @@ int main(int argc, char **argv)
 {
     fill_standard_descriptors();
     if (argc < 2) {
-        fprintf(stderr, "switchboard: the command is missing: serve, client, list, new or status\n");
+        fprintf(stderr, "switchboard: the command is missing: " NAMES "\n");
         return 2;
     }
     if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
@@ -79,7 +83,7 @@ int main(int argc, char **argv)
     }
     const struct command *command = find_command(argv[1]);
     if (!command) {
-        fprintf(stderr, "switchboard: there is no command '%s': use serve, client, list, new or status\n", argv[1]);
+        fprintf(stderr, "switchboard: there is no command '%s': use " NAMES "\n", argv[1]);
         return 2;
     }
     argv[1] = (char *)command->full_name;

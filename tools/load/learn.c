@@ -1,0 +1,122 @@
+#include "load.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "client.h"
+
+#define ANSWER_SIZE_MAX (16 * 1024 * 1024)
+#define TRY_AGAIN_MS    10      /* for a place in a Unix socket's backlog */
+
+struct lesson {
+    int fd;
+    uint64_t end_ns;
+    char *answer;
+    size_t size, room;
+};
+
+/* Returns 0, or -ETIMEDOUT when the time is up. */
+static int wait_for(const struct lesson *lesson, int fd, short events, int at_most_ms)
+{
+    struct pollfd poll_fd = { .fd = fd, .events = events };
+    uint64_t now_ns = clock_ns();
+    if (now_ns >= lesson->end_ns)
+        return -ETIMEDOUT;
+    uint64_t left_ms = (lesson->end_ns - now_ns + 999999) / 1000000;
+    int timeout_ms = left_ms < (uint64_t)at_most_ms ? (int)left_ms : at_most_ms;
+    return poll(&poll_fd, 1, timeout_ms) < 0 && errno != EINTR ? -errno : 0;
+}
+
+static int connect_to(struct lesson *lesson, const struct sb_address *address)
+{
+    while (connect(lesson->fd, &address->sa, address->size) < 0) {
+        int r = errno == EINPROGRESS || errno == EALREADY ? wait_for(lesson, lesson->fd, POLLOUT, INT32_MAX)
+                : errno == EAGAIN ? wait_for(lesson, -1, 0, TRY_AGAIN_MS)
+                : errno == EISCONN || errno == EINTR ? 0 : -errno;
+        if (errno == EISCONN || r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static int ask(struct lesson *lesson, const char *question, size_t size)
+{
+    while (size > 0) {
+        ssize_t n = send(lesson->fd, question, size, MSG_NOSIGNAL);
+        if (n < 0 && errno != EAGAIN && errno != EINTR)
+            return -errno;
+        int r = n < 0 ? wait_for(lesson, lesson->fd, POLLOUT, INT32_MAX) : 0;
+        if (r < 0)
+            return r;
+        question += n > 0 ? n : 0;
+        size -= n > 0 ? (size_t)n : 0;
+    }
+    return 0;
+}
+
+static int make_room(struct lesson *lesson)
+{
+    if (lesson->size > ANSWER_SIZE_MAX)
+        return -EMSGSIZE;
+    if (lesson->size < lesson->room)
+        return 0;
+    size_t room = lesson->room ? 2 * lesson->room : CLIENT_BUFFER_SIZE;
+    char *answer = realloc(lesson->answer, room);
+    if (!answer)
+        return -ENOMEM;
+    lesson->answer = answer;
+    lesson->room = room;
+    return 0;
+}
+
+static int hear(struct lesson *lesson, bool stream)
+{
+    for (;;) {
+        int r = make_room(lesson);
+        if (r < 0)
+            return r;
+        ssize_t n = recv(lesson->fd, lesson->answer + lesson->size, lesson->room - lesson->size, 0);
+        if (n < 0 && errno != EAGAIN && errno != EINTR)
+            return -errno;
+        lesson->size += n > 0 ? (size_t)n : 0;
+        if (n == 0 || (n > 0 && !stream))
+            return lesson->size > 0 ? 0 : -ENODATA;
+        r = n < 0 ? wait_for(lesson, lesson->fd, POLLIN, INT32_MAX) : 0;
+        if (r < 0)
+            return r;
+    }
+}
+
+static int learn(struct lesson *lesson, const struct sb_address *address, const char *question, size_t size)
+{
+    bool stream = address->socktype == SOCK_STREAM;
+    lesson->fd = socket(address->sa.sa_family, address->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (lesson->fd < 0)
+        return -errno;
+    if (!stream && address->sa.sa_family == AF_UNIX && client_autobind(lesson->fd) < 0)
+        return -errno;
+    int r = connect_to(lesson, address);
+    if (r == 0)
+        r = ask(lesson, question, size);
+    if (r == 0 && stream && shutdown(lesson->fd, SHUT_WR) < 0 && errno != ENOTCONN)
+        r = -errno;
+    return r < 0 ? r : hear(lesson, stream);
+}
+
+int load_learn(const struct sb_address *address, const char *question, size_t question_size, int timeout_ms,
+               char **ret_answer, size_t *ret_size)
+{
+    struct lesson lesson = { .fd = -1, .end_ns = clock_ns() + (uint64_t)timeout_ms * 1000000 };
+    int r = learn(&lesson, address, question, question_size);
+    if (lesson.fd >= 0)
+        close(lesson.fd);
+    if (r < 0) {
+        free(lesson.answer);
+        return r;
+    }
+    *ret_answer = lesson.answer;
+    *ret_size = lesson.size;
+    return 0;
+}

@@ -1,0 +1,28 @@
+/* A waiting line of clients, in the order of the times at which they joined it. All in one line wait equally long, so
+ * whoever is first is also the next one whose time is up. */
+#ifndef LINE_H
+#define LINE_H
+
+#include <stdint.h>
+
+/* Part of a client, which stands in one line at most. */
+struct place {
+    struct place *previous, *next;
+    struct line *line;          /* NULL: in none */
+    uint64_t since_ns;
+};
+
+/* All zeroes: nobody. */
+struct line {
+    struct place *first, *last;
+};
+
+/* Leaves the line where it stands, if any, and goes to the end of this one. */
+void line_join(struct line *line, struct place *place, uint64_t now_ns);
+
+void line_leave(struct place *place);
+
+/* When the first one has waited for wait_ns; UINT64_MAX: nobody waits. */
+uint64_t line_next_ns(const struct line *line, uint64_t wait_ns);
+
+#endif
