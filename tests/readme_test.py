@@ -227,7 +227,7 @@ class Session:
 
     def rewrite(self, command):
         """With its default address written out, free ports, and the server's pid."""
-        part = re.search(r'switchboard (serve|client)\b[^|]*', command)
+        part = re.search(r'switchboard (serve|client|load)\b[^|]*', command)
         if part and not re.search(r'://|unix|:\d{4}', part[0]):
             command = command[:part.end()].rstrip() + ' 127.0.0.1:8081 ' + command[part.end():]
         command = KNOWN_PORTS.sub(lambda match: str(self.ports.setdefault(match[0], free_port())), command)
@@ -464,6 +464,7 @@ class TestReadme(unittest.TestCase):
                 self.assertEqual(status, 0, text)
             self.assertIn('upper ', run(prefix + '/bin/switchboard list handlers', folder)[1])
             for page in 'man1/switchboard.1', 'man1/switchboard-serve.1', 'man1/switchboard-client.1', \
+                    'man1/switchboard-load.1', 'man1/switchboard-compare.1', \
                         'man7/switchboard-handler.7', 'man7/switchboard-upper.7', 'man7/switchboard-shell.7':
                 self.assertTrue(os.path.exists(prefix + '/share/man/' + page), page)
 
@@ -504,7 +505,8 @@ class TestReadme(unittest.TestCase):
 
     def help(self):
         with temporary_folder() as folder:
-            return ' '.join(run('switchboard serve --help; switchboard client --help', folder)[1].split())
+            every = 'for name in serve client load compare; do switchboard $name --help; done'
+            return ' '.join(run(every, folder)[1].split())
 
     def test_options_and_their_defaults(self):
         text = self.help()

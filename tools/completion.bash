@@ -35,7 +35,9 @@ _switchboard_addresses() {
 # _switchboard_value COMMAND OPTION WORD: the values of an option; fails where it takes none that are known.
 _switchboard_value() {
     case $2 in
-    -s | --strategy) _switchboard_list "$1" strategies "$3" ;;
+    --scenario) compgen -W 'short talk udp slow wait spin idle burst crash shared big herd unp all' -- "$3" ;;
+    --html | --json | --csv) compgen -f -- "$3" ;;
+    -s | --strategy | --strategies) _switchboard_list "$1" strategies "$3" ;;
     -o | --option) compgen -W "$("$1" list handlers 2>/dev/null | sed -n 's/^ *-o \([a-z_]*=\).*/\1/p')" -- "$3" ;;
     -a | --accept) compgen -W 'shared mutex flock pass reuseport' -- "$3" ;;
     -F | --frame) compgen -W 'none text2 text8 ready i32 u32 line netstring' -- "$3" ;;
@@ -64,7 +66,7 @@ _switchboard_candidates() {
     shift 2
     local subcommand=${1-} previous=''
     if [[ -z $subcommand ]]; then
-        compgen -W 'serve client list new status --help --version' -- "$word"
+        compgen -W 'serve client load compare list new status --help --version' -- "$word"
         return
     fi
     [[ $# -gt 1 ]] && previous=${*: -1}
@@ -75,9 +77,9 @@ _switchboard_candidates() {
         compgen -W "$(_switchboard_options "$command" "$subcommand")" -- "$word"
     elif _switchboard_value "$command" "$previous" "$word"; then
         :
-    elif [[ $subcommand == serve ]] && ! _switchboard_has_handler "$@"; then
+    elif [[ $subcommand == serve || $subcommand == compare ]] && ! _switchboard_has_handler "$@"; then
         _switchboard_list "$command" handlers "$word"
-    elif [[ $subcommand == serve || $subcommand == client ]]; then
+    elif [[ $subcommand == serve || $subcommand == client || $subcommand == load ]]; then
         _switchboard_addresses "$word"
     elif [[ $subcommand == list ]]; then
         compgen -W 'handlers strategies' -- "$word"

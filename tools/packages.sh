@@ -1,12 +1,15 @@
 # Read in by quickstart and check: installs what is missing on this machine, and nothing when nothing is.
 #
-#   need WHAT PACKAGE   notes PACKAGE unless WHAT is there: a command, pkg:MODULE of pkg-config, or header:NAME
+#   need WHAT PACKAGE   notes PACKAGE unless WHAT is there: a command, pkg:MODULE of pkg-config, header:NAME, file:PATH,
+#                       or python:MODULE
 #   install_missing     installs what was noted; fails, after one sentence, where that cannot be done
 missing=
 
 have() {
     case $1 in
     pkg:*) pkg-config --exists "${1#pkg:}" 2>/dev/null ;;
+    python:*) python3 -c "import ${1#python:}" 2>/dev/null ;;
+    file:*) [ -e "${1#file:}" ] ;;
     header:*) echo "#include <${1#header:}>" | gcc -E - >/dev/null 2>&1 ;;
     *) command -v "$1" >/dev/null 2>&1 ;;
     esac

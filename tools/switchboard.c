@@ -8,7 +8,7 @@
 #include "commands.h"
 #include "config.h"
 
-#define NAMES "serve, client, load, list, new or status"
+#define NAMES "serve, client, load, compare, list, new or status"
 
 /* Programs of their own, beside this one: "switchboard client" is switchboard-client. */
 static int start_program(int argc, char **argv)
@@ -34,6 +34,7 @@ static const struct command {
     { "serve", serve_main, "switchboard serve", "serve a handler at an address with a strategy" },
     { "client", start_program, "switchboard client", "talk to a server" },
     { "load", start_program, "switchboard load", "ask a server as often as it answers, and measure it" },
+    { "compare", start_program, "switchboard compare", "run strategies under the same load, side by side" },
     { "list", list_main, "switchboard list", "the handlers and strategies there are" },
     { "new", new_main, "switchboard new", "start a handler of your own in a new folder" },
     { "status", status_main, "switchboard status", "what the workers of a running server do" },

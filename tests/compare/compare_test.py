@@ -1,0 +1,473 @@
+#!/usr/bin/env python3
+"""`switchboard compare` as its users run it: what each scenario says is true of its own numbers; bad input; Control-C.
+
+    python3 tests/compare/compare_test.py PATH_TO_switchboard [UNITTEST-OPTION]...
+
+Runs are short, and what they are held to are counts and orders, never times.
+"""
+import contextlib
+import csv
+import functools
+import json
+import os
+import pty
+import re
+import resource
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+PATIENCE_S = 120
+USUAL = 'serial,thread,fork,pool:2,prefork:2,fiber'
+SCHEMA = os.path.join(os.path.dirname(__file__), '..', '..', 'tools', 'compare', 'compare.schema.json')
+SANITIZED = 'FAULTS_CAN_BE_PRELOADED' not in os.environ
+switchboard = None
+
+
+def compare(*arguments, **more):
+    return subprocess.run([switchboard, 'compare', *arguments], capture_output=True, text=True, timeout=PATIENCE_S,
+                          stdin=subprocess.DEVNULL, check=False, **more)
+
+
+@functools.lru_cache(maxsize=None)
+def measured(scenario, strategies=USUAL, *options):
+    """The JSON of a short run."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, 'result.json')
+        done = compare('-S', scenario, '-s', strategies, '-r', '1', '-t', '0.2', '--json', path, *options)
+        assert done.returncode == 0, done.stderr + done.stdout
+        with open(path, encoding='utf-8') as file:
+            return json.load(file)
+
+
+def contestants(scenario, *options):
+    result = measured(scenario, *options)
+    assert result['complete']
+    return {one['name']: one for one in result['scenarios'][0]['contestants']}
+
+
+def value(contestant, metric):
+    return contestant['rounds'][0][metric]
+
+
+def descendants(pid):
+    found = [pid]
+    for one in found:
+        with contextlib.suppress(OSError):
+            for thread in os.listdir('/proc/%d/task' % one):
+                with contextlib.suppress(OSError), open('/proc/%d/task/%s/children' % (one, thread),
+                                                        encoding='ascii') as file:
+                    found += map(int, file.read().split())
+    return found[1:]
+
+
+def is_alive(pid):
+    try:
+        with open('/proc/%d/stat' % pid, encoding='ascii') as file:
+            return file.read().rpartition(')')[2].split()[0] != 'Z'
+    except OSError:
+        return False
+
+
+def unless_sanitized(test):
+    """What it runs, others run too, and it takes long."""
+    return unittest.skipIf(SANITIZED, 'it takes long')(test)
+
+
+class Scenarios(unittest.TestCase):
+    """What each lesson says."""
+
+    def check_all_answered(self, found):
+        for name, one in found.items():
+            self.assertIsNone(one['skipped'], name)
+            self.assertGreater(value(one, 'answers'), 0, name)
+            self.assertEqual(value(one, 'errors'), 0, name)
+
+    def test_short(self):
+        found = contestants('short')
+        self.assertEqual(list(found), USUAL.split(','))
+        self.check_all_answered(found)
+
+    @unless_sanitized
+    def test_talk_a_crew_serves_as_many_as_it_has_workers(self):
+        found = contestants('talk', USUAL, '-c', '10')
+        for name, served in [('serial', 1), ('pool:2', 2), ('prefork:2', 2)]:
+            self.assertEqual(value(found[name], 'unanswered'), 10 - served, name)
+        for name in ['thread', 'fork', 'fiber']:
+            self.assertEqual(value(found[name], 'unanswered'), 0, name)
+
+    @unless_sanitized
+    def test_udp(self):
+        self.check_all_answered(contestants('udp'))
+
+    @unless_sanitized
+    def test_slow_callers_hold_up_a_crew_and_nobody_else(self):
+        found = contestants('slow', USUAL, '-w', '2')
+        for name in ['serial', 'pool:2', 'prefork:2']:
+            self.assertEqual(value(found[name], 'answers'), 0, name)
+            self.assertEqual(value(found[name], 'unanswered'), 16, name)
+        for name in ['thread', 'fork', 'fiber']:
+            self.assertGreater(value(found[name], 'answers'), 0, name)
+            self.assertEqual(value(found[name], 'unanswered'), 0, name)
+
+    @unless_sanitized
+    def test_wait_who_has_more_sleepers_answers_more(self):
+        found = contestants('wait', 'serial,pool:2,thread')
+        answers = [value(found[name], 'answers') for name in ['serial', 'pool:2', 'thread']]
+        self.assertEqual(answers, sorted(answers))
+        self.assertLess(answers[0], answers[2])
+
+    @unless_sanitized
+    def test_serial_serves_one_at_a_time_and_thread_many(self):
+        found = contestants('wait', 'serial,pool:2,thread')
+        for name, most in [('serial', 1), ('pool:2', 2), ('thread', 100)]:
+            with self.subTest(name):
+                self.assertLessEqual(self.most_at_a_time(found[name]['timeline']), most)
+        self.assertGreater(self.most_at_a_time(found['thread']['timeline']), 2)
+        self.assertEqual(len(found['serial']['timeline']['lanes']), 1)
+        self.assertEqual(len(found['pool:2']['timeline']['lanes']), 2)
+
+    @staticmethod
+    def most_at_a_time(timeline):
+        """Handlers that ran at the same time; ends come before beginnings."""
+        edges = []
+        for request in timeline['requests']:
+            if request['began_ms'] is not None and request['ended_ms'] is not None:
+                edges += [(request['began_ms'], 1), (request['ended_ms'], -1)]
+        most = now = 0
+        for _, step in sorted(edges):
+            now += step
+            most = max(most, now)
+        return most
+
+    @unless_sanitized
+    def test_spin(self):
+        found = contestants('spin')
+        self.assertIn('blocks its thread', found.pop('fiber')['skipped'])
+        self.check_all_answered(found)
+        for name, one in found.items():
+            self.assertGreaterEqual(value(one, 'cpu_us'), 900, name)
+
+    @unless_sanitized
+    def test_idle_how_many_fit(self):
+        found = contestants('idle', USUAL, '-c', '20', '-t', '1')
+        for name, fit in [('serial', 1), ('pool:2', 2), ('prefork:2', 2), ('thread', 20), ('fork', 20), ('fiber', 20)]:
+            self.assertEqual(value(found[name], 'answers'), fit, name)
+        self.assertEqual(value(found['fork'], 'processes'), 21)
+        self.assertEqual(value(found['thread'], 'threads'), 21)
+        for name in ['thread', 'fork', 'fiber']:
+            self.assertIn('connection_kb', found[name]['rounds'][0])
+
+    @unless_sanitized
+    def test_burst_everybody_is_answered_in_the_end(self):
+        found = contestants('burst', 'serial,fork,fiber', '-c', '100')
+        for name, one in found.items():
+            self.assertEqual(value(one, 'answers'), 100, name)
+
+    def test_crash_a_thread_takes_all_with_it_a_process_only_itself(self):
+        found = contestants('crash', USUAL, '-t', '1')
+        for name in ['serial', 'thread', 'pool:2', 'fiber']:
+            self.assertTrue(found[name]['died'], name)
+            self.assertEqual(value(found[name], 'poisoned'), 1, name)
+            self.assertGreater(value(found[name], 'refused'), 0, name)
+        for name in ['fork', 'prefork:2']:
+            self.assertFalse(found[name]['died'], name)
+        self.assertGreater(value(found['fork'], 'poisoned'), 1)
+        self.assertEqual(value(found['fork'], 'errors'), 0)
+
+    def test_shared_threads_count_to_n_and_forks_to_one(self):
+        found = contestants('shared')
+        for name in ['serial', 'thread', 'pool:2', 'fiber']:
+            self.assertEqual(value(found[name], 'largest'), 400, name)
+        self.assertEqual(value(found['fork'], 'largest'), 1)
+        self.assertLess(value(found['prefork:2'], 'largest'), 400)
+        self.assertGreaterEqual(value(found['prefork:2'], 'largest'), 200)
+        self.check_all_answered(found)
+
+    @unless_sanitized
+    def test_big(self):
+        self.check_all_answered(contestants('big', 'serial,thread,fiber'))
+
+    @unless_sanitized
+    def test_herd(self):
+        disciplines = ['', '@mutex', '@flock', '@pass', '@reuseport']
+        result = measured('herd', ','.join('prefork:2' + one for one in disciplines))
+        found = {one['name']: one for one in result['scenarios'][0]['contestants']}
+        self.assertEqual(list(found), ['prefork:2' + one for one in disciplines])
+        self.check_all_answered(found)
+        self.assertTrue(all(value(one, 'voluntary') > 0 for one in found.values()))
+
+    @unless_sanitized
+    def test_unp(self):
+        found = contestants('unp', USUAL)
+        for name, one in found.items():
+            self.assertEqual(value(one, 'answers'), 2500, name)
+            self.assertEqual(sum(worker['served'] for worker in one['workers']), 2500, name)
+        self.assertEqual(value(found['serial'], 'control_cpu_s'), 0)
+        self.assertGreater(value(found['fork'], 'control_cpu_s'), 0)
+        self.assertEqual(len(found['prefork:2']['workers']), 2)
+        self.assertEqual(len(found['pool:2']['workers']), 2)
+
+    def test_every_scenario_has_its_test(self):
+        done = compare('-S', 'nothing')
+        names = re.search('choose from (.*) or all', done.stderr)[1].replace(',', '').split()
+        self.assertEqual(len(names), 13)
+        for name in names:
+            self.assertTrue(any(test.startswith('test_' + name) for test in dir(self)), name)
+
+
+class Figures(unittest.TestCase):
+    def test_rounds_are_judged(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, 'a.json')
+            done = compare('-s', 'serial,fork', '-r', '6', '-t', '0.1', '--json', path)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            with open(path, encoding='utf-8') as file:
+                match = json.load(file)['scenarios'][0]
+        serial, fork = match['contestants']
+        self.assertEqual(match['baseline'], 'serial')
+        self.assertEqual(serial['summary']['throughput']['judgement'], 'baseline')
+        self.assertIn(fork['summary']['cpu_us']['judgement'], ['more', 'too close to call'])
+        for one in (serial, fork):
+            values = sorted(each['throughput'] for each in one['rounds'])
+            summary = one['summary']['throughput']
+            self.assertEqual(len(values), 6)
+            self.assertAlmostEqual(summary['median'], (values[2] + values[3]) / 2, delta=1e-6 * values[5])
+            self.assertAlmostEqual(summary['low'], values[1] + (values[2] - values[1]) * 0.25, delta=1e-6 * values[5])
+            self.assertEqual(one['latency']['count'], sum(each['answers'] for each in one['rounds']))
+            self.assertEqual(sum(count for _, count in one['latency']['distribution']), one['latency']['count'])
+        for name in ['median', 'ratio']:
+            self.assertIn(name, fork['summary']['cpu_us'])
+
+    def test_the_json_keeps_its_schema(self):
+        try:
+            import jsonschema
+        except ImportError:
+            self.skipTest('jsonschema is not installed')
+        with open(SCHEMA, encoding='utf-8') as file:
+            schema = json.load(file)
+        for result in [measured('short'), measured('crash', USUAL, '-t', '1')]:
+            jsonschema.validate(result, schema)
+
+    def test_the_csv_has_the_same_figures(self):
+        with tempfile.TemporaryDirectory() as folder:
+            paths = [os.path.join(folder, name) for name in ('a.json', 'a.csv')]
+            done = compare('-S', 'short,spin', '-s', 'serial,fiber', '-r', '2', '-t', '0.1',
+                           '--json', paths[0], '--csv', paths[1])
+            self.assertEqual(done.returncode, 0, done.stderr)
+            with open(paths[0], encoding='utf-8') as file:
+                result = json.load(file)
+            with open(paths[1], encoding='utf-8', newline='') as file:
+                rows = list(csv.DictReader(file))
+        self.assertEqual([(row['scenario'], row['strategy'], row['round']) for row in rows],
+                         [('short', 'serial', '1'), ('short', 'serial', '2'), ('short', 'fiber', '1'),
+                          ('short', 'fiber', '2'), ('spin', 'serial', '1'), ('spin', 'serial', '2'),
+                          ('spin', 'fiber', '0')])
+        self.assertIn('blocks its thread', rows[-1]['skipped'])
+        rounds = result['scenarios'][0]['contestants'][1]['rounds']
+        for row, figures in zip(rows[2:], rounds):
+            for metric, figure in figures.items():
+                self.assertAlmostEqual(float(row[metric]), figure, delta=1e-5 + 1e-6 * abs(figure), msg=metric)
+
+    def test_the_machine_and_the_command_are_recorded(self):
+        result = measured('short')
+        self.assertEqual(result['command'][:2], ['switchboard', 'compare'])
+        self.assertIn('short', result['command'])
+        machine = result['machine']
+        self.assertEqual(machine['cpus'], len(os.sched_getaffinity(0)))
+        self.assertEqual(machine['descriptors'], resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+        self.assertTrue(machine['kernel'].startswith('Linux %s' % os.uname().release))
+        if machine['cpus'] > 1:
+            self.assertNotEqual(machine['server_cpus'], machine['load_cpus'])
+        self.assertEqual(machine['counts_calls'], 'syscalls' in
+                         result['scenarios'][0]['contestants'][0]['rounds'][0])
+
+
+class BadInput(unittest.TestCase):
+    def refused(self, status, sentence, *arguments, **more):
+        done = compare(*arguments, **more)
+        self.assertEqual(done.returncode, status, done.stderr + done.stdout)
+        self.assertRegex(done.stderr, sentence)
+        self.assertEqual(done.stdout, '')
+
+    def test_misuse(self):
+        self.refused(2, "there is no scenario 'shrot': choose from short", '-S', 'shrot')
+        self.refused(2, "'thraed'", '-s', 'serial,thraed')
+        self.refused(2, 'makes no sense', '-s', 'thread+prefork:2')
+        self.refused(2, "no accept discipline 'mutexx'", '-s', 'prefork:2@mutexx')
+        self.refused(2, "'serial' is named twice", '-s', 'serial,serial')
+        self.refused(2, 'is no strategy', '-s', 'serial,,thread')
+        self.refused(2, '--rounds=0', '-r', '0')
+        self.refused(2, '--seconds=x', '-t', 'x')
+        self.refused(2, '--clients=-1', '--clients=-1')
+        self.refused(2, 'say --send', '--expect=x')
+        self.refused(2, 'backslash', r'--send=\q')
+        self.refused(2, 'one handler at a time', 'upper', 'count')
+
+    def test_a_file_that_cannot_be_written_is_said_before_the_run(self):
+        for option in ['--html', '--json', '--csv']:
+            with self.subTest(option):
+                self.refused(1, "cannot write '/nonexistent/file'|without Chart.js", option, '/nonexistent/file')
+
+    def test_files_are_left_alone_when_nothing_ran(self):
+        with tempfile.TemporaryDirectory() as folder:
+            old, new = os.path.join(folder, 'old'), os.path.join(folder, 'new')
+            with open(old, 'w', encoding='ascii') as file:
+                file.write('precious')
+            done = compare('--json', old, '--csv', new, 'nosuchhandler', '-s', 'serial')
+            self.assertEqual(done.returncode, 1)
+            with open(old, encoding='ascii') as file:
+                self.assertEqual(file.read(), 'precious')
+            self.assertFalse(os.path.exists(new))
+
+    def test_no_such_handler(self):
+        done = compare('nosuchhandler', '-s', 'serial,thread')
+        self.assertEqual(done.returncode, 1)
+        self.assertIn('cannot load the handler nosuchhandler', done.stdout)
+        self.assertIn('nothing could be compared', done.stderr)
+
+    def test_an_unfit_handler_is_skipped_with_the_reason(self):
+        done = compare('-S', 'short', '-s', 'serial,fiber', '-r', '1', '-t', '0.1', '--send=1\\n', 'spin')
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stdout, r'fiber +skipped: the handler spin does not suit fiber')
+
+    def test_a_handler_that_answers_wrongly(self):
+        done = compare('-s', 'serial,thread', '-r', '1', '-t', '0.1', '--send=a\\n', '--expect=B\\n', 'upper')
+        self.assertEqual(done.returncode, 1)
+        self.assertIn('Wrong answers came from serial and thread', done.stdout)
+        self.assertIn('wrong answers', done.stderr)
+        done = compare('-s', 'serial,thread', '-r', '1', '-t', '0.1', 'visits')     # "1", then "2"
+        self.assertEqual(done.returncode, 1)
+        self.assertIn('Wrong answers', done.stdout)
+
+    def test_a_handler_that_says_nothing(self):
+        done = compare('-s', 'serial', '-r', '1', '-t', '0.1', 'print')
+        self.assertEqual(done.returncode, 1)
+        self.assertIn('nothing to measure', done.stdout)
+
+    def test_an_answer_that_is_expected(self):
+        done = compare('-s', 'serial', '-r', '1', '-t', '0.1', '--send=abc\\n', '--expect=ABC\\n')
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_options_of_the_handler(self):
+        done = compare('-s', 'serial', '-r', '1', '-t', '0.1', '-o', 'ms=1', '--send=x\\n', '--expect=slept 1 ms\\n',
+                       'sleep')
+        self.assertEqual(done.returncode, 0, done.stderr + done.stdout)
+
+    def test_more_clients_than_descriptors(self):
+        def limit():
+            resource.setrlimit(resource.RLIMIT_NOFILE, (500, 500))
+        self.refused(1, '1000 clients of scenario short need 1100 descriptors, but a process may have 500 here; raise '
+                     'that as root with .ulimit -Hn 1100', '-c', '1000', preexec_fn=limit)
+
+
+class Ends(unittest.TestCase):
+    """However it ends, nothing is left."""
+
+    def start(self, folder, *arguments):
+        command = [switchboard, 'compare', '-s', 'prefork:2,thread', '-t', '0.2', '-r', '100', *arguments]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                   env=dict(os.environ, TMPDIR=folder))
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.stderr.close)
+        return process
+
+    def wait_for_family(self, process):
+        """Until a server with its workers and the load run."""
+        deadline = time.monotonic() + PATIENCE_S
+        while len(family := descendants(process.pid)) < 4:
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.01)
+        return family
+
+    def wait_until_gone(self, family):
+        deadline = time.monotonic() + PATIENCE_S
+        while any(map(is_alive, family)):
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.01)
+
+    def test_control_c_shows_what_is_known_so_far(self):
+        for signo in [signal.SIGINT, signal.SIGTERM]:
+            with self.subTest(signo), tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as results:
+                path = os.path.join(results, 'a.json')
+                process = self.start(folder, '--json', path)
+                family = self.wait_for_family(process)
+                self.wait_until_gone(family)    # the first run has ended
+                family = self.wait_for_family(process)
+                process.send_signal(signo)
+                out, err = process.communicate(timeout=PATIENCE_S)
+                self.assertEqual(process.returncode, 1)
+                self.assertIn('interrupted', err)
+                self.assertIn('Short connections', out)
+                with open(path, encoding='utf-8') as file:
+                    self.assertFalse(json.load(file)['complete'])
+                self.wait_until_gone(family)
+                self.assertEqual(os.listdir(folder), [])
+
+    def test_killed(self):
+        with tempfile.TemporaryDirectory() as folder:
+            process = self.start(folder)
+            family = self.wait_for_family(process)
+            process.kill()
+            self.wait_until_gone(family)
+            self.assertEqual(os.listdir(folder), [])
+
+
+class Terminal(unittest.TestCase):
+    def run_on_terminal(self, *arguments, typed=b''):
+        master, slave = pty.openpty()
+        with subprocess.Popen([switchboard, 'compare', *arguments], stdin=slave, stdout=slave, stderr=slave,
+                              env=dict(os.environ, TERM='xterm')) as process:
+            os.close(slave)
+            os.write(master, typed)
+            shown, deadline = b'', time.monotonic() + PATIENCE_S
+            while True:
+                ready, _, _ = select.select([master], [], [], max(0, deadline - time.monotonic()))
+                self.assertTrue(ready, 'silent')
+                try:
+                    shown += os.read(master, 65536)
+                except OSError:     # its end
+                    break
+        os.close(master)
+        self.assertEqual(process.returncode, 0, shown)
+        return shown.decode()
+
+    def test_progress_and_colours_only_on_a_terminal(self):
+        arguments = ['-s', 'serial,thread', '-r', '2', '-t', '0.3']
+        shown = self.run_on_terminal(*arguments)
+        self.assertRegex(shown, r'short +round 1 of 2 +serial')
+        self.assertIn('\x1b[', shown)
+        done = compare(*arguments)
+        self.assertEqual(done.stderr, '')
+        self.assertNotIn('\x1b', done.stdout)
+
+    def test_a_prediction_stands_beside_the_measurement(self):
+        shown = self.run_on_terminal('-S', 'wait', '-s', 'serial,pool:2,thread', '-r', '1', '-t', '0.3', '--predict',
+                                     typed=b'thread serial pool:2\n')
+        self.assertRegex(shown, r'1\D+thread +thread')
+        self.assertRegex(shown, r'2\D+serial +pool:2')
+
+    def test_a_prediction_is_asked_from_a_pipe_too(self):
+        command = [switchboard, 'compare', '-S', 'wait', '-s', 'serial,thread', '-r', '1', '-t', '0.2', '-p']
+        done = subprocess.run(command, input='2 1\n', capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stdout, r'1\D+thread +thread')
+
+
+class Helped(unittest.TestCase):
+    def test_help_names_every_scenario(self):
+        done = compare('--help')
+        self.assertEqual(done.returncode, 0)
+        for name in 'short talk udp slow wait spin idle burst crash shared big herd unp all'.split():
+            self.assertIn(name, done.stdout)
+
+
+if __name__ == '__main__':
+    switchboard = os.path.abspath(sys.argv.pop(1))
+    unittest.main()

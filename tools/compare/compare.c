@@ -1,0 +1,420 @@
+/* switchboard compare: every strategy under the same load. */
+#include <argp.h>
+#include <errno.h>
+#include <limits.h>
+#include <locale.h>
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "../load/text.h"
+#include "calls.h"
+#include "contestants.h"
+#include "match.h"
+#include "output.h"
+#include "scenario.h"
+#include "table.h"
+
+#define DEFAULT_WORKERS 4
+#define DEFAULT_ROUNDS 6
+#define DEFAULT_SECONDS 1
+
+/* Of a process besides one for each client: its plugins, its workers' wake-ups, standard streams. */
+#define SPARE_DESCRIPTORS 100
+
+struct arguments {
+    struct match_options options;
+    const char *strategies, *scenarios;
+    const char *html, *json, *csv;
+    unsigned workers;               /* 0: each scenario's own */
+    bool predict;
+};
+
+enum { STRATEGIES = 256, CLIENTS, SECONDS, ROUNDS, WORKERS, HTML, JSON, CSV, PREDICT, SEND, EXPECT };
+
+static const struct argp_option option_table[] = {
+    { "strategies", 's', "LIST,LIST,...", 0, "strategies to compare, each as for serve --strategy, with @DISCIPLINE behind "
+      "it as for --accept (default: those of each scenario)", 1 },
+    { "scenario", 'S', "NAME,...", 0, "what to compare them by: short, talk, udp, slow, wait, spin, idle, burst, crash, "
+      "shared, big, herd, unp, or all (default short)", 1 },
+    { "clients", 'c', "N", 0, "callers at a time (default: each scenario's own)", 2 },
+    { "seconds", 't', "T", 0, "how long each run takes (default 1)", 2 },
+    { "rounds", 'r', "R", 0, "runs of each strategy (default 6, the least from which differences can be told)", 2 },
+    { "workers", 'w', "N", 0, "of pool, prefork and prethread without a count of their own (default 4; unp: 15)", 2 },
+    { "option", 'o', "KEY=VALUE", 0, "an option of the handler, as for serve", 3 },
+    { "send", SEND, "TEXT", 0, "what to ask the handler, with \\n for a newline (default: a line, another each time)", 3 },
+    { "expect", EXPECT, "TEXT", 0, "what it must answer (default: what it answers first, under serial)", 3 },
+    { "html", HTML, "FILE", 0, "write a report with charts", 4 },
+    { "json", JSON, "FILE", 0, "write all figures as JSON", 4 },
+    { "csv", CSV, "FILE", 0, "write the figures of each run as CSV", 4 },
+    { "predict", 'p', NULL, 0, "ask for your ranking first, and show it beside the measured one", 4 },
+    { 0 },
+};
+
+/* --- the command line --------------------------------------------------------------------------------------------- */
+
+static long parse_number(struct argp_state *state, const char *name, const char *text, long min, long max)
+{
+    char *end;
+    errno = 0;
+    long number = strtol(text, &end, 10);
+    if (end == text || *end != '\0' || errno != 0 || number < min || number > max)
+        argp_failure(state, 2, 0, "--%s=%s: it must be a whole number from %ld to %ld", name, text, min, max);
+    return number;
+}
+
+static double parse_seconds(struct argp_state *state, const char *text)
+{
+    char *end;
+    double seconds = strtod(text, &end);
+    if (end == text || *end != '\0' || !(seconds >= 0.01 && seconds <= 3600))
+        argp_failure(state, 2, 0, "--seconds=%s: it must be a number from 0.01 to 3600", text);
+    return seconds;
+}
+
+static void parse_text(struct argp_state *state, const char *name, const char *text, const char **ret_text,
+                       size_t *ret_size)
+{
+    char *bytes;
+    int r = text_unescape(text, &bytes, ret_size);
+    if (r < 0 || *ret_size == 0)
+        argp_failure(state, 2, 0, "--%s=%s: %s", name, text,
+                     r < 0 ? "behind a backslash only n, r, t, 0, \\ and xHH are known" : "it must not be empty");
+    *ret_text = bytes;
+}
+
+static void add_option(struct argp_state *state, struct match_options *options, const char *text)
+{
+    unsigned n = 0;
+    while (n < MATCH_OPTIONS_MAX && options->options[n])
+        n++;
+    if (n == MATCH_OPTIONS_MAX)
+        argp_failure(state, 2, 0, "at most %d options", MATCH_OPTIONS_MAX);
+    options->options[n] = text;
+}
+
+static void finish_parsing(struct argp_state *state, const struct arguments *arguments)
+{
+    if (arguments->options.answer && !arguments->options.question)
+        argp_failure(state, 2, 0, "--expect is the answer to something: say --send too");
+    if (arguments->html && !page_is_built())
+        argp_failure(state, 1, 0, "--html: this switchboard was built without Chart.js; install it (Debian: "
+                     "libjs-chart.js) and build again");
+}
+
+static error_t parse(int key, char *text, struct argp_state *state)
+{
+    struct arguments *arguments = state->input;
+    struct match_options *options = &arguments->options;
+    switch (key) {
+    case 's':
+        arguments->strategies = text;
+        return 0;
+    case 'S':
+        arguments->scenarios = text;
+        return 0;
+    case 'c':
+        options->clients = parse_number(state, "clients", text, 1, LOAD_CLIENTS_MAX);
+        return 0;
+    case 't':
+        options->seconds = parse_seconds(state, text);
+        return 0;
+    case 'r':
+        options->rounds = parse_number(state, "rounds", text, 1, ROUNDS_MAX);
+        return 0;
+    case 'w':
+        arguments->workers = parse_number(state, "workers", text, 1, 1000);
+        return 0;
+    case 'o':
+        add_option(state, options, text);
+        return 0;
+    case SEND:
+        parse_text(state, "send", text, &options->question, &options->question_size);
+        return 0;
+    case EXPECT:
+        parse_text(state, "expect", text, &options->answer, &options->answer_size);
+        return 0;
+    case HTML:
+        arguments->html = text;
+        return 0;
+    case JSON:
+        arguments->json = text;
+        return 0;
+    case CSV:
+        arguments->csv = text;
+        return 0;
+    case 'p':
+        arguments->predict = true;
+        return 0;
+    case ARGP_KEY_ARG:
+        if (options->handler)
+            argp_failure(state, 2, 0, "one handler at a time, or several composed with plus signs");
+        options->handler = text;
+        return 0;
+    case ARGP_KEY_END:
+        finish_parsing(state, arguments);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+/* --- what is to be compared --------------------------------------------------------------------------------------- */
+
+static unsigned workers_of(const struct arguments *arguments, const struct scenario *scenario)
+{
+    return arguments->workers > 0 ? arguments->workers : scenario->workers > 0 ? scenario->workers : DEFAULT_WORKERS;
+}
+
+/* A limit of the machine, said before anything runs. */
+static int check_limits(const struct arguments *arguments, const struct scenario *scenario)
+{
+    struct rlimit limit;
+    unsigned clients = match_clients(scenario, &arguments->options, workers_of(arguments, scenario));
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_max >= clients + SPARE_DESCRIPTORS)
+        return 0;
+    fprintf(stderr, "switchboard compare: %u clients of scenario %s need %u descriptors, but a process may have %lu here; "
+            "raise that as root with 'ulimit -Hn %u', or say --clients=N\n", clients, scenario->name,
+            clients + SPARE_DESCRIPTORS, (unsigned long)limit.rlim_max, clients + SPARE_DESCRIPTORS);
+    return -EMFILE;
+}
+
+static int add_match(struct comparison *comparison, const struct arguments *arguments, const struct scenario *scenario)
+{
+    struct match *match = &comparison->matches[comparison->n_matches++];
+    const char *list = arguments->strategies ? arguments->strategies
+                     : scenario->strategies ? scenario->strategies : usual_strategies;
+    char why[SUBJECT_WHY_SIZE] = "";
+    match->scenario = scenario;
+    int r = contestants_make(list, workers_of(arguments, scenario), !arguments->strategies, match, why);
+    if (r < 0)
+        fprintf(stderr, "switchboard compare: --strategies: %s\n", r == -ENOMEM ? strerror(ENOMEM) : why);
+    return r < 0 ? r : check_limits(arguments, scenario);
+}
+
+static void complain_of_scenario(const char *name)
+{
+    fprintf(stderr, "switchboard compare: there is no scenario '%s': choose from", name);
+    for (unsigned i = 0; i < n_scenarios; i++)
+        fprintf(stderr, " %s,", scenarios[i].name);
+    fprintf(stderr, " or all\n");
+}
+
+static bool is_chosen(const struct comparison *comparison, const struct scenario *scenario)
+{
+    for (unsigned i = 0; i < comparison->n_matches; i++)
+        if (comparison->matches[i].scenario == scenario)
+            return true;
+    return false;
+}
+
+static int add_named(struct comparison *comparison, const struct arguments *arguments, const char *name)
+{
+    bool all = strcmp(name, "all") == 0;
+    int r = 0;
+    if (!all && !scenario_find(name)) {
+        complain_of_scenario(name);
+        return -EINVAL;
+    }
+    for (unsigned i = 0; r == 0 && i < n_scenarios; i++)
+        if ((all || strcmp(scenarios[i].name, name) == 0) && !is_chosen(comparison, &scenarios[i]))
+            r = add_match(comparison, arguments, &scenarios[i]);
+    return r;
+}
+
+static int choose_matches(struct comparison *comparison, const struct arguments *arguments)
+{
+    char *names = strdup(arguments->scenarios), *rest = names, *name;
+    comparison->matches = calloc(n_scenarios, sizeof *comparison->matches);
+    int r = names && comparison->matches ? 0 : -ENOMEM;
+    while (r == 0 && (name = strsep(&rest, ",")) != NULL)
+        r = add_named(comparison, arguments, name);
+    free(names);
+    return r;
+}
+
+/* --- playing ------------------------------------------------------------------------------------------------------ */
+
+static volatile bool stopped;
+
+/* A second one finds the default, and ends at once; servers and load die with this process. */
+static void on_signal(int signo)
+{
+    (void)signo;
+    stopped = true;
+}
+
+static void catch_signals(void)
+{
+    struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESETHAND };
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGCHLD, SIG_DFL);
+}
+
+static int play(struct comparison *comparison, const struct arguments *arguments)
+{
+    int r = 0;
+    for (unsigned i = 0; r == 0 && i < comparison->n_matches; i++) {
+        struct match *match = &comparison->matches[i];
+        r = match_play(comparison, match, &arguments->options, workers_of(arguments, match->scenario));
+        table_print(comparison, match, stdout);
+        if (i == 0 && comparison->prediction)
+            predict_print(comparison, stdout);
+        fflush(stdout);
+    }
+    comparison->complete = r == 0;
+    if (r == -ECANCELED)
+        fprintf(stderr, "switchboard compare: interrupted; this is what is known so far\n");
+    else if (r < 0)
+        fprintf(stderr, "switchboard compare: cannot go on: %s\n", strerror(-r));
+    return r;
+}
+
+static bool has_run(const struct comparison *comparison)
+{
+    for (unsigned i = 0; i < comparison->n_matches; i++)
+        if (comparison->matches[i].baseline >= 0 && comparison->matches[i].rounds > 0)
+            return true;
+    return false;
+}
+
+static bool has_wrong_answers(const struct comparison *comparison)
+{
+    for (unsigned i = 0; i < comparison->n_matches; i++)
+        for (unsigned k = 0; k < comparison->matches[i].n_contestants; k++)
+            if (contestant_spread(&comparison->matches[i].contestants[k], WRONG).max > 0)
+                return true;
+    return false;
+}
+
+static int judge(const struct comparison *comparison)
+{
+    if (!has_run(comparison)) {
+        fprintf(stderr, "switchboard compare: nothing could be compared, for the reasons above\n");
+        return -EINVAL;
+    }
+    if (has_wrong_answers(comparison)) {
+        fprintf(stderr, "switchboard compare: there were wrong answers: see the verdicts above\n");
+        return -EBADMSG;
+    }
+    return 0;
+}
+
+struct outputs {
+    struct output html, json, csv;
+};
+
+static int open_outputs(struct outputs *outputs, const struct arguments *arguments)
+{
+    int r = arguments->html ? output_open(&outputs->html, arguments->html) : 0;
+    if (r == 0 && arguments->json)
+        r = output_open(&outputs->json, arguments->json);
+    if (r == 0 && arguments->csv)
+        r = output_open(&outputs->csv, arguments->csv);
+    return r;
+}
+
+static int write_outputs(struct outputs *outputs, const struct comparison *comparison)
+{
+    int html = output_write(&outputs->html, comparison, page_write);
+    int json = output_write(&outputs->json, comparison, json_write);
+    int csv = output_write(&outputs->csv, comparison, csv_write);
+    return html < 0 ? html : json < 0 ? json : csv;
+}
+
+static void close_outputs(struct outputs *outputs)
+{
+    output_close(&outputs->html);
+    output_close(&outputs->json);
+    output_close(&outputs->csv);
+}
+
+static int compare(struct comparison *comparison, const struct arguments *arguments, struct outputs *outputs)
+{
+    time_t started = time(NULL);
+    struct timespec began, ended;
+    machine_look(&comparison->machine);
+    comparison->machine.counts_calls = calls_can_be_counted();
+    if (arguments->predict && predict_ask(comparison, stdin, stderr, &stopped) < 0)
+        return -ECANCELED;
+    clock_gettime(CLOCK_MONOTONIC, &began);
+    comparison->started = started;
+    int r = play(comparison, arguments);
+    clock_gettime(CLOCK_MONOTONIC, &ended);
+    comparison->seconds = ended.tv_sec - began.tv_sec + (ended.tv_nsec - began.tv_nsec) / 1e9;
+    int written = has_run(comparison) ? write_outputs(outputs, comparison) : 0;
+    if (r == 0)
+        r = judge(comparison);
+    return r < 0 ? r : written;
+}
+
+static void finish(struct comparison *comparison)
+{
+    for (unsigned i = 0; i < comparison->n_matches; i++)
+        match_finish(&comparison->matches[i]);
+    for (unsigned i = 0; i < comparison->n_prediction; i++)
+        free(comparison->prediction[i]);
+    free(comparison->prediction);
+    free(comparison->matches);
+}
+
+/* The program that serves, beside this one. */
+static int find_program(char path[PATH_MAX])
+{
+    ssize_t length = readlink("/proc/self/exe", path, PATH_MAX - 1);
+    if (length < 0)
+        return -errno;
+    path[length] = '\0';
+    char *slash = strrchr(path, '/');
+    if (!slash || slash - path + sizeof "/switchboard" > PATH_MAX)
+        return -ENAMETOOLONG;
+    strcpy(slash, "/switchboard");
+    return access(path, X_OK) < 0 ? -errno : 0;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct argp argp = {
+        option_table, parse, "[HANDLER]",
+        "Run every strategy under the same load, and tell which serves best and why.\vHANDLER is upper by default. "
+        "See switchboard-compare(1).", NULL, NULL, NULL,
+    };
+    static char program[PATH_MAX];
+    struct arguments arguments = {
+        .options = { .program = program, .rounds = DEFAULT_ROUNDS, .seconds = DEFAULT_SECONDS, .stop = &stopped },
+        .scenarios = "short",
+    };
+    struct comparison comparison = { .argc = argc, .argv = argv };
+    struct outputs outputs = { 0 };
+    setlocale(LC_CTYPE, "");
+    argp_err_exit_status = 2;
+    argp_parse(&argp, argc, argv, 0, NULL, &arguments);
+    if (!arguments.options.handler)
+        arguments.options.handler = "upper";
+    arguments.options.timelines = arguments.html || arguments.json;
+
+    int r = find_program(program);
+    if (r < 0)
+        fprintf(stderr, "switchboard compare: cannot start switchboard, which belongs beside switchboard-compare: %s\n",
+                strerror(-r));
+    if (r == 0)
+        r = choose_matches(&comparison, &arguments);
+    int status = r == -EINVAL ? 2 : 1;
+    if (r == 0) {
+        catch_signals();
+        r = open_outputs(&outputs, &arguments);
+        if (r == 0)
+            r = compare(&comparison, &arguments, &outputs);
+    }
+    close_outputs(&outputs);
+    finish(&comparison);
+    free((char *)arguments.options.question);
+    free((char *)arguments.options.answer);
+    return r < 0 ? status : 0;
+}

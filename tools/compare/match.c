@@ -1,0 +1,244 @@
+#include "match.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/param.h>
+
+#include "play.h"
+#include "table.h"
+#include "verdict.h"
+
+static double now_s(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec + now.tv_nsec / 1e9;
+}
+
+static void tick(void *data)
+{
+    const struct play *play = data;
+    double spent_s = now_s() - play->began_s;
+    double left_s = play->runs_done > 0
+        ? spent_s / play->runs_done * (play->runs_wanted - play->runs_done) : -1;
+    progress_show(play->match->scenario->name, play->round, play->match->rounds,
+                  play->match->contestants[play->current].name, left_s);
+}
+
+/* --- a contestant's turn ------------------------------------------------------------------------------------------ */
+
+static int keep_workers(struct contestant *contestant, const struct run *run)
+{
+    struct subject_worker *workers = malloc(sizeof run->workers);
+    if (!workers)
+        return -ENOMEM;
+    free(contestant->workers);
+    memcpy(workers, run->workers, sizeof run->workers);
+    contestant->workers = workers;
+    contestant->n_workers = run->n_workers;
+    return 0;
+}
+
+static int keep_run(struct play *play, struct contestant *contestant, const struct run_plan *plan,
+                    unsigned *bottlenecks)
+{
+    const struct run *run = play->run;
+    values_of(play, run, contestant->values[contestant->rounds++]);
+    histogram_merge(contestant->latency, &run->load.latency);
+    contestant->died |= run->died;
+    *bottlenecks += load_was_bottleneck(&plan->load, &run->load);
+    contestant->bottleneck = 2 * *bottlenecks >= contestant->rounds;
+    return keep_workers(contestant, run);
+}
+
+static int measure_blank(struct play *play, struct contestant *contestant)
+{
+    struct run_plan plan;
+    plan_run(play, contestant, &plan);
+    int r = run_blank(&plan, play->options->stop, play->run, contestant->why);
+    play->blanks[play->current] = cost_of(play->run);
+    return r;
+}
+
+/* -ECANCELED and -ENOMEM end the match; anything else only this contestant's part in it. */
+static int turn(struct play *play, struct contestant *contestant, unsigned *bottlenecks)
+{
+    struct run_plan plan;
+    if (contestant->why[0] != '\0')
+        return 0;
+    tick(play);
+    int r = play->round == 1 ? measure_blank(play, contestant) : 0;
+    plan_run(play, contestant, &plan);
+    if (r == 0)
+        r = run_once(&plan, play->options->stop, tick, play, play->run, contestant->why);
+    if (r == 0)
+        r = keep_run(play, contestant, &plan, bottlenecks);
+    play->runs_done++;
+    return r == -ECANCELED || r == -ENOMEM ? r : 0;
+}
+
+static int play_rounds(struct play *play)
+{
+    struct match *match = play->match;
+    unsigned bottlenecks[match->n_contestants];
+    memset(bottlenecks, 0, sizeof bottlenecks);
+    int r = 0;
+    for (play->round = 1; r == 0 && play->round <= match->rounds; play->round++) {
+        for (unsigned i = 0; r == 0 && i < match->n_contestants; i++) {
+            play->current = (i + play->round - 1) % match->n_contestants;
+            r = turn(play, &match->contestants[play->current], &bottlenecks[play->current]);
+        }
+    }
+    play->round = match->rounds;
+    return r;
+}
+
+static int record(struct play *play)
+{
+    struct match *match = play->match;
+    int r = 0;
+    if (!play->options->timelines || match->scenario->stays)
+        return 0;
+    for (play->current = 0; r == 0 && play->current < match->n_contestants; play->current++) {
+        struct contestant *contestant = &match->contestants[play->current];
+        struct run_plan plan;
+        char why[SUBJECT_WHY_SIZE];
+        if (contestant->rounds == 0)
+            continue;
+        tick(play);
+        plan_recording(play, contestant, &plan);
+        r = run_once(&plan, play->options->stop, tick, play, play->run, why);
+        if (r == 0)
+            contestant->timeline = play->run->timeline;
+        play->runs_done++;
+        r = r == -ECANCELED || r == -ENOMEM ? r : 0;
+    }
+    return r;
+}
+
+/* --- the match ---------------------------------------------------------------------------------------------------- */
+
+static void skip_all(struct match *match, const char *why)
+{
+    for (unsigned i = 0; i < match->n_contestants; i++)
+        snprintf(match->contestants[i].why, SUBJECT_WHY_SIZE, "%s", why);
+}
+
+static int prepare(struct play *play)
+{
+    struct match *match = play->match;
+    play->run = calloc(1, sizeof *play->run);
+    play->blanks = calloc(match->n_contestants, sizeof *play->blanks);
+    for (unsigned i = 0; i < match->n_contestants; i++) {
+        struct contestant *contestant = &match->contestants[i];
+        contestant->values = calloc(match->rounds, sizeof *contestant->values);
+        contestant->latency = calloc(1, sizeof *contestant->latency);
+        if (!contestant->values || !contestant->latency)
+            return -ENOMEM;
+    }
+    play->runs_wanted = match->n_contestants * (match->rounds + play->options->timelines);
+    return play->run && play->blanks ? 0 : -ENOMEM;
+}
+
+static void describe(struct play *play)
+{
+    struct match *match = play->match;
+    const struct scenario *scenario = match->scenario;
+    snprintf(match->handler, sizeof match->handler, "%s", scenario->handler ? scenario->handler : play->options->handler);
+    snprintf(match->family, sizeof match->family, "%s", scenario->family);
+    match->workers = play->workers;
+    match->clients = match_clients(scenario, play->options, play->workers);
+    match->seconds = scenario->requests_each > 0 && !scenario->in_time ? 0 : play->options->seconds;
+    match->rounds = play->options->rounds;
+    match->baseline = -1;
+}
+
+/* Process control: what a design costs beside the iterative one, which has none. */
+static void subtract_serial(struct match *match)
+{
+    const struct contestant *serial = NULL;
+    for (unsigned i = 0; i < match->n_contestants; i++)
+        if (strcmp(match->contestants[i].name, "serial") == 0)
+            serial = &match->contestants[i];
+    for (unsigned i = 0; serial && i < match->n_contestants; i++) {
+        struct contestant *contestant = &match->contestants[i];
+        for (unsigned k = 0; k < MIN(contestant->rounds, serial->rounds); k++)
+            contestant->values[k][CONTROL_CPU_S] = contestant->values[k][TOTAL_CPU_S] - serial->values[k][TOTAL_CPU_S];
+    }
+}
+
+/* The first of which the deciding metric is known, or else that has run at all. */
+static int find_baseline(const struct match *match)
+{
+    int first = -1;
+    for (unsigned i = 0; i < match->n_contestants; i++) {
+        if (contestant_spread(&match->contestants[i], match->scenario->primary).n > 0)
+            return i;
+        if (first < 0 && match->contestants[i].rounds > 0)
+            first = i;
+    }
+    return first;
+}
+
+static int conclude(struct match *match)
+{
+    FILE *verdict = fmemopen(match->verdict, sizeof match->verdict, "w");
+    if (!verdict)
+        return -ENOMEM;
+    match->baseline = find_baseline(match);
+    if (match->baseline >= 0) {
+        match->scenario->conclude(match, verdict);
+        conclude_errors(match, verdict);
+    } else {
+        fprintf(verdict, "Nothing could be compared: %s\n", match->contestants[0].why);
+    }
+    fclose(verdict);
+    match->verdict[sizeof match->verdict - 1] = '\0';
+    return 0;
+}
+
+int match_play(const struct comparison *comparison, struct match *match, const struct match_options *options,
+               unsigned workers)
+{
+    struct play play = { .comparison = comparison, .match = match, .options = options, .workers = workers,
+                         .began_s = now_s() };
+    char why[SUBJECT_WHY_SIZE] = "";
+    describe(&play);
+    int r = prepare(&play);
+    if (r == 0) {
+        r = play_find_dialogue(&play, why);
+        if (r < 0 && r != -ECANCELED && r != -ENOMEM) {
+            skip_all(match, why);
+            r = 0;
+        }
+    }
+    if (r == 0)
+        r = play_rounds(&play);
+    if (r == 0)
+        r = record(&play);
+    progress_clear();
+    subtract_serial(match);
+    if (conclude(match) < 0)
+        r = -ENOMEM;
+    free(play.run);
+    free(play.blanks);
+    free(play.answer);
+    return r;
+}
+
+void match_finish(struct match *match)
+{
+    for (unsigned i = 0; i < match->n_contestants; i++) {
+        struct contestant *contestant = &match->contestants[i];
+        free((char *)contestant->name);
+        free(contestant->values);
+        free(contestant->latency);
+        free(contestant->workers);
+        timeline_finish(&contestant->timeline);
+    }
+    free(match->contestants);
+    *match = (struct match){ 0 };
+}

@@ -1,0 +1,110 @@
+/* What a run is to be: which server, which load. */
+#include "play.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/param.h>
+
+#define PATIENCE_NS UINT64_C(10000000000)
+#define POISON "segfault\n"
+#define POISON_EACH 100
+#define DRIP_MS 100
+
+/* Once no more requests begin. Who is being served has its answer long before; who is not must not hold up the class. */
+#define GRACE_NS UINT64_C(500000000)
+
+/* Of a recorded run. */
+#define TIMELINE_CALLS 80
+#define TIMELINE_EVENTS "65536"
+#define TIMELINE_NS UINT64_C(1000000000)
+
+static unsigned slow_clients(const struct scenario *scenario, unsigned workers)
+{
+    return scenario->slow_crew ? workers : 0;
+}
+
+unsigned match_clients(const struct scenario *scenario, const struct match_options *options, unsigned workers)
+{
+    return (options->clients > 0 ? options->clients : scenario->clients) + slow_clients(scenario, workers);
+}
+
+void plan_subject(const struct play *play, const struct contestant *contestant, struct subject_plan *plan)
+{
+    const struct scenario *scenario = play->match->scenario;
+    const struct machine *machine = &play->comparison->machine;
+    static char connections[48], children[48];
+    unsigned n = 0;
+    *plan = (struct subject_plan){
+        .program = play->options->program, .handler = play->match->handler, .strategy = contestant->strategy,
+        .discipline = contestant->discipline[0] ? contestant->discipline : NULL,
+        .address = strcmp(scenario->family, "udp") == 0 ? "udp://127.0.0.1:0" : "tcp://127.0.0.1:0",
+        .cpus = scenario->all_cpus ? machine->all_cpus : machine->server_cpus,
+    };
+    /* Each worker of prefork has its share of these, and may get more callers than that. */
+    unsigned room = MAX(1000, 2 * match_clients(scenario, play->options, play->workers));
+    snprintf(connections, sizeof connections, "--max-connections=%u", room);
+    snprintf(children, sizeof children, "--max-children=%u", room);
+    plan->arguments[n++] = connections;
+    plan->arguments[n++] = children;
+    for (unsigned i = 0; i < 4 && scenario->arguments[i]; i++)
+        plan->arguments[n++] = scenario->arguments[i];
+    for (unsigned i = 0; !scenario->handler && play->options->options[i]; i++) {
+        plan->arguments[n++] = "-o";
+        plan->arguments[n++] = play->options->options[i];
+    }
+}
+
+static int the_cpu(const cpu_set_t *cpus)
+{
+    for (int i = 0; i < CPU_SETSIZE; i++)
+        if (CPU_ISSET(i, cpus))
+            return i;
+    return -1;
+}
+
+static void plan_load(const struct play *play, struct load_plan *load)
+{
+    const struct scenario *scenario = play->match->scenario;
+    uint64_t seconds_ns = play->options->seconds * 1e9;
+    bool by_time = scenario->requests_each == 0 || scenario->in_time;
+    *load = (struct load_plan){
+        .talk = scenario->talk,
+        .clients = match_clients(scenario, play->options, play->workers),
+        .slow = slow_clients(scenario, play->workers), .drip_ms = DRIP_MS,
+        .duration_ns = by_time ? seconds_ns : 0,
+        .patience_ns = PATIENCE_NS,
+        .grace_ns = by_time ? GRACE_NS : PATIENCE_NS,
+        .dialogue = play->dialogue,
+        .hold_fd = -1,
+        .cpu = scenario->all_cpus ? -1 : the_cpu(&play->comparison->machine.load_cpus),
+    };
+    load->count = (uint64_t)scenario->requests_each * (load->clients - load->slow);
+    if (scenario->stays)
+        load->patience_ns = load->grace_ns = seconds_ns;
+    if (scenario->poisoned) {
+        load->poison = POISON;
+        load->poison_each = POISON_EACH;
+    }
+}
+
+void plan_run(const struct play *play, const struct contestant *contestant, struct run_plan *plan)
+{
+    memset(plan, 0, sizeof *plan);
+    plan_subject(play, contestant, &plan->subject);
+    plan_load(play, &plan->load);
+    plan->stays = play->match->scenario->stays;
+}
+
+/* A run that is recorded ends when there is enough for a picture. */
+void plan_recording(const struct play *play, const struct contestant *contestant, struct run_plan *plan)
+{
+    unsigned n = 0;
+    plan_run(play, contestant, plan);
+    while (plan->subject.arguments[n])
+        n++;
+    plan->subject.arguments[n] = "--trace=" TIMELINE_EVENTS;
+    plan->calls = TIMELINE_CALLS;
+    plan->load.count = plan->load.count == 0 ? TIMELINE_CALLS : MIN(plan->load.count, TIMELINE_CALLS);
+    plan->load.duration_ns = MIN((uint64_t)(play->options->seconds * 1e9), TIMELINE_NS);
+    plan->load.grace_ns = GRACE_NS;
+}

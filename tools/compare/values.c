@@ -1,0 +1,78 @@
+/* From what a run has found out to metrics. */
+#include "play.h"
+
+#include <math.h>
+#include <sys/param.h>
+
+static double seconds_of(struct timeval time)
+{
+    return time.tv_sec + time.tv_usec / 1e6;
+}
+
+struct cost cost_of(const struct run *run)
+{
+    return (struct cost){ .user_s = seconds_of(run->usage.ru_utime), .system_s = seconds_of(run->usage.ru_stime),
+                           .voluntary = run->usage.ru_nvcsw, .involuntary = run->usage.ru_nivcsw, .calls = run->calls };
+}
+
+static void set_latencies(const struct histogram *latency, double *values)
+{
+    static const struct { enum metric metric; double percent; } wanted[] = {
+        { P50_US, 50 }, { P90_US, 90 }, { P99_US, 99 }, { P99_9_US, 99.9 }, { MAX_US, 100 },
+    };
+    for (unsigned i = 0; latency->count > 0 && i < sizeof wanted / sizeof *wanted; i++)
+        values[wanted[i].metric] = histogram_percentile(latency, wanted[i].percent) / 1e3;
+}
+
+static void set_counts(const struct load_result *load, bool poisoned, bool numbers, double *values)
+{
+    values[THROUGHPUT] = load->elapsed_ns > 0 ? load->answered / (load->elapsed_ns / 1e9) : 0;
+    values[ANSWERS] = load->answered;
+    values[ERRORS] = load_errors(load);
+    values[REFUSED] = load->refused;
+    values[CUT_OFF] = load->cut_off;
+    values[WRONG] = load->wrong;
+    values[UNANSWERED] = load->unanswered;
+    values[CALLED_AGAIN] = load->called_again;
+    values[FAIRNESS] = load->fairness;
+    values[OUTAGE_MS] = load->outage_ns / 1e6;
+    if (numbers)
+        values[LARGEST] = load->largest_number;
+    if (poisoned)
+        values[POISONED] = load->poisoned;
+    if (poisoned && load->poisoned > 0)
+        values[LOST_EACH] = values[ERRORS] / load->poisoned;
+}
+
+/* Less what a life costs in which nothing is served. */
+static void set_costs(const struct run *run, const struct cost *blank, double *values)
+{
+    struct cost whole = cost_of(run);
+    double requests = run->load.answered, user_s = MAX(whole.user_s - blank->user_s, 0),
+           system_s = MAX(whole.system_s - blank->system_s, 0);
+    long voluntary = MAX(whole.voluntary - blank->voluntary, 0),
+         involuntary = MAX(whole.involuntary - blank->involuntary, 0);
+    values[TOTAL_CPU_S] = whole.user_s + whole.system_s;
+    if (requests == 0)
+        return;
+    values[USER_US] = user_s * 1e6 / requests;
+    values[SYSTEM_US] = system_s * 1e6 / requests;
+    values[CPU_US] = values[USER_US] + values[SYSTEM_US];
+    values[VOLUNTARY] = voluntary / requests;
+    values[SWITCHES] = (voluntary + involuntary) / requests;
+    if (whole.calls >= 0 && blank->calls >= 0)
+        values[SYSCALLS] = MAX(whole.calls - blank->calls, 0) / requests;
+}
+
+void values_of(const struct play *play, const struct run *run, double *values)
+{
+    for (unsigned i = 0; i < METRICS; i++)
+        values[i] = NAN;
+    set_counts(&run->load, play->match->scenario->poisoned, play->dialogue.expects == LOAD_NUMBER, values);
+    set_latencies(&run->load.latency, values);
+    set_costs(run, &play->blanks[play->current], values);
+    values[PSS_KB] = run->pss_kb;
+    values[PROCESSES] = run->processes;
+    values[THREADS] = run->threads;
+    values[CONNECTION_KB] = run->connection_kb;
+}
