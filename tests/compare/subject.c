@@ -389,9 +389,8 @@ Test(subject, the_most_are_shown_where_room_is_small)
     close(held);
     UNTIL(sum_served(&rows) == REQUESTS + 1);
     cr_expect_geq(rows, 2);
-    cr_expect_eq(subject_workers(&subject, &most, 1), rows);
+    cr_expect_eq(subject_workers(&subject, &most, 1), 1);
     cr_expect_eq(most.served, workers[0].served);
-    cr_expect_eq(subject_workers(&subject, NULL, 0), rows);
     finish();
 }
 

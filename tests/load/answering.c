@@ -23,7 +23,7 @@ struct load_plan serve_with(int (*handle)(struct sb_request *), const char *addr
     static const struct sb_class *const type[] = { &sb_threading_mixin, NULL };
     struct sb_config config = SB_CONFIG_DEFAULTS;
     struct load_plan plan = { .clients = 8, .count = 40, .patience_ns = 30 * SECOND_NS, .grace_ns = 30 * SECOND_NS,
-                              .hold_fd = -1, .cpu = -1 };
+                              .cpu = -1 };
     config.log_level = SB_LOG_ERROR;
     config.drain_timeout_ms = 0;
     handler.handle = handle;

@@ -207,7 +207,7 @@ class Latencies(LoadCase):
         for name, rank, least in ("50 %", 500, 0.02), ("90 %", 900, 0.02), ("99 %", 990, 0.06), ("99.9 %", 999, 0.2), \
                                  ("max", 1000, 0.2):
             self.assertGreaterEqual(latency[name] + 1e-6, max(served[rank - 1], least), name)
-            self.assertLess(latency[name], served[rank - 1] * 1.01 + 0.15, name)
+            self.assertLess(latency[name], served[rank - 1] * 1.01 + 1, name)   # whatever else runs
         self.assertGreaterEqual(latency["mean"] + 1e-6, sum(served) / 1000)
         self.assertNotIn("service", result.out)
 

@@ -60,7 +60,7 @@ static void *accept_all(void *unused)
 static struct load_plan listen_at(const char *text)
 {
     struct load_plan plan = { .clients = 8, .count = 8, .patience_ns = 30 * SECOND_NS, .grace_ns = 30 * SECOND_NS,
-                              .hold_fd = -1, .cpu = -1 };
+                              .cpu = -1 };
     struct sb_address *address = &plan.address;
     cr_assert_eq(sb_address_parse(text, NULL, address, NULL), 0);
     listener = socket(address->sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -219,7 +219,7 @@ Test(load_trouble, of_an_outage_is_measured_from_the_first_failure_to_the_next_a
 /* --- plans that cannot be run ------------------------------------------------------------------------------------- */
 
 static const struct load_plan sound = { .address = { .socktype = SOCK_STREAM }, .clients = 2, .count = 1,
-                                        .patience_ns = 1, .hold_fd = -1, .cpu = -1 };
+                                        .patience_ns = 1, .cpu = -1 };
 
 #define EXPECT_SENSELESS(...) \
     do { \
@@ -286,6 +286,12 @@ Test(load_trouble, of_the_generator_itself_is_told)
     cr_expect(is_bottleneck(0, (struct load_result){ .elapsed_ns = SECOND_NS, .cpu_ns = 950 * MS_NS }));
     cr_expect(!is_bottleneck(0, (struct load_result){ .elapsed_ns = SECOND_NS, .cpu_ns = 700 * MS_NS }));
     cr_expect(!is_bottleneck(0, (struct load_result){ .elapsed_ns = 10 * MS_NS, .cpu_ns = 10 * MS_NS }));
-    cr_expect(is_bottleneck(1, (struct load_result){ .elapsed_ns = SECOND_NS, .begun = 1000, .late = 11 }));
-    cr_expect(!is_bottleneck(1, (struct load_result){ .elapsed_ns = SECOND_NS, .begun = 1000, .late = 10 }));
+    struct load_result late = { .elapsed_ns = SECOND_NS, .cpu_ns = 600 * MS_NS, .begun = 1000, .late = 11 };
+    cr_expect(is_bottleneck(1, late));
+    cr_expect(!is_bottleneck(0, late), "late is a word of the open loop");
+    late.late = 10;
+    cr_expect(!is_bottleneck(1, late));
+    late.late = 500;
+    late.cpu_ns = 50 * MS_NS;
+    cr_expect(!is_bottleneck(1, late), "it had time enough, but was not let run");
 }

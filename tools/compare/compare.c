@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <limits.h>
 #include <locale.h>
-#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +11,6 @@
 #include <unistd.h>
 
 #include "../load/text.h"
-#include "calls.h"
 #include "contestants.h"
 #include "match.h"
 #include "output.h"
@@ -37,16 +35,18 @@ struct arguments {
 enum { STRATEGIES = 256, CLIENTS, SECONDS, ROUNDS, WORKERS, HTML, JSON, CSV, PREDICT, SEND, EXPECT };
 
 static const struct argp_option option_table[] = {
-    { "strategies", 's', "LIST,LIST,...", 0, "strategies to compare, each as for serve --strategy, with @DISCIPLINE behind "
-      "it as for --accept (default: those of each scenario)", 1 },
-    { "scenario", 'S', "NAME,...", 0, "what to compare them by: short, talk, udp, slow, wait, spin, idle, burst, crash, "
-      "shared, big, herd, unp, or all (default short)", 1 },
+    { "strategies", 's', "LIST,LIST,...", 0, "strategies to compare, each as for serve --strategy, with @DISCIPLINE "
+      "behind it as for --accept (default: those of each scenario)", 1 },
+    { "scenario", 'S', "NAME,...", 0, "what to compare them by: short, talk, udp, slow, wait, spin, idle, burst, "
+      "crash, shared, big, herd, unp, or all (default short)", 1 },
     { "clients", 'c', "N", 0, "callers at a time (default: each scenario's own)", 2 },
     { "seconds", 't', "T", 0, "how long each run takes (default 1)", 2 },
     { "rounds", 'r', "R", 0, "runs of each strategy (default 6, the least from which differences can be told)", 2 },
     { "workers", 'w', "N", 0, "of pool, prefork and prethread without a count of their own (default 4; unp: 15)", 2 },
+    { "force", 'f', NULL, 0, "run a handler where its traits forbid it, as serve does", 3 },
     { "option", 'o', "KEY=VALUE", 0, "an option of the handler, as for serve", 3 },
-    { "send", SEND, "TEXT", 0, "what to ask the handler, with \\n for a newline (default: a line, another each time)", 3 },
+    { "send", SEND, "TEXT", 0, "what to ask the handler, with \\n for a newline (default: another line each "
+      "time)", 3 },
     { "expect", EXPECT, "TEXT", 0, "what it must answer (default: what it answers first, under serial)", 3 },
     { "html", HTML, "FILE", 0, "write a report with charts", 4 },
     { "json", JSON, "FILE", 0, "write all figures as JSON", 4 },
@@ -97,10 +97,18 @@ static void add_option(struct argp_state *state, struct match_options *options, 
     options->options[n] = text;
 }
 
+static bool name_same_file(const char *one, const char *other)
+{
+    return one && other && strcmp(one, other) == 0;
+}
+
 static void finish_parsing(struct argp_state *state, const struct arguments *arguments)
 {
     if (arguments->options.answer && !arguments->options.question)
         argp_failure(state, 2, 0, "--expect is the answer to something: say --send too");
+    if (name_same_file(arguments->html, arguments->json) || name_same_file(arguments->json, arguments->csv) ||
+        name_same_file(arguments->html, arguments->csv))
+        argp_failure(state, 2, 0, "each of --html, --json and --csv needs a file of its own");
     if (arguments->html && !page_is_built())
         argp_failure(state, 1, 0, "--html: this switchboard was built without Chart.js; install it (Debian: "
                      "libjs-chart.js) and build again");
@@ -128,6 +136,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
         return 0;
     case 'w':
         arguments->workers = parse_number(state, "workers", text, 1, 1000);
+        return 0;
+    case 'f':
+        options->force = true;
         return 0;
     case 'o':
         add_option(state, options, text);
@@ -177,8 +188,8 @@ static int check_limits(const struct arguments *arguments, const struct scenario
     unsigned clients = match_clients(scenario, &arguments->options, workers_of(arguments, scenario));
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_max >= clients + SPARE_DESCRIPTORS)
         return 0;
-    fprintf(stderr, "switchboard compare: %u clients of scenario %s need %u descriptors, but a process may have %lu here; "
-            "raise that as root with 'ulimit -Hn %u', or say --clients=N\n", clients, scenario->name,
+    fprintf(stderr, "switchboard compare: %u clients of scenario %s need %u descriptors, but a process may have %lu "
+            "here; raise that as root with 'ulimit -Hn %u', or say --clients=N\n", clients, scenario->name,
             clients + SPARE_DESCRIPTORS, (unsigned long)limit.rlim_max, clients + SPARE_DESCRIPTORS);
     return -EMFILE;
 }
@@ -226,6 +237,21 @@ static int add_named(struct comparison *comparison, const struct arguments *argu
     return r;
 }
 
+/* A handler that none of the scenarios would ask was meant otherwise. */
+static int check_handler(const struct comparison *comparison, const struct arguments *arguments)
+{
+    const struct match_options *options = &arguments->options;
+    if (!options->handler && !options->question && !options->options[0])
+        return 0;
+    for (unsigned i = 0; i < comparison->n_matches; i++)
+        if (!comparison->matches[i].scenario->handler)
+            return 0;
+    fprintf(stderr, "switchboard compare: scenario %s brings a handler of its own, %s; one of yours is asked by short, "
+            "talk, udp, slow, idle, burst and herd\n", comparison->matches[0].scenario->name,
+            comparison->matches[0].scenario->handler);
+    return -EINVAL;
+}
+
 static int choose_matches(struct comparison *comparison, const struct arguments *arguments)
 {
     char *names = strdup(arguments->scenarios), *rest = names, *name;
@@ -234,7 +260,7 @@ static int choose_matches(struct comparison *comparison, const struct arguments 
     while (r == 0 && (name = strsep(&rest, ",")) != NULL)
         r = add_named(comparison, arguments, name);
     free(names);
-    return r;
+    return r == 0 ? check_handler(comparison, arguments) : r;
 }
 
 /* --- playing ------------------------------------------------------------------------------------------------------ */
@@ -284,12 +310,12 @@ static bool has_run(const struct comparison *comparison)
     return false;
 }
 
-static bool has_wrong_answers(const struct comparison *comparison)
+static bool has_faults(const struct match *match)
 {
-    for (unsigned i = 0; i < comparison->n_matches; i++)
-        for (unsigned k = 0; k < comparison->matches[i].n_contestants; k++)
-            if (contestant_spread(&comparison->matches[i].contestants[k], WRONG).max > 0)
-                return true;
+    for (unsigned i = 0; i < match->n_contestants; i++)
+        if (contestant_spread(&match->contestants[i], WRONG).max > 0 ||
+            (match->contestants[i].died && !match->scenario->poisoned))
+            return true;
     return false;
 }
 
@@ -299,9 +325,11 @@ static int judge(const struct comparison *comparison)
         fprintf(stderr, "switchboard compare: nothing could be compared, for the reasons above\n");
         return -EINVAL;
     }
-    if (has_wrong_answers(comparison)) {
-        fprintf(stderr, "switchboard compare: there were wrong answers: see the verdicts above\n");
-        return -EBADMSG;
+    for (unsigned i = 0; i < comparison->n_matches; i++) {
+        if (has_faults(&comparison->matches[i])) {
+            fprintf(stderr, "switchboard compare: there were wrong answers, or servers that died: see the verdicts\n");
+            return -EBADMSG;
+        }
     }
     return 0;
 }
@@ -340,9 +368,10 @@ static int compare(struct comparison *comparison, const struct arguments *argume
     time_t started = time(NULL);
     struct timespec began, ended;
     machine_look(&comparison->machine);
-    comparison->machine.counts_calls = calls_can_be_counted();
-    if (arguments->predict && predict_ask(comparison, stdin, stderr, &stopped) < 0)
+    if (arguments->predict && predict_ask(comparison, stdin, stderr, &stopped) < 0) {
+        fprintf(stderr, "\nswitchboard compare: no ranking was given, so nothing was run\n");
         return -ECANCELED;
+    }
     clock_gettime(CLOCK_MONOTONIC, &began);
     comparison->started = started;
     int r = play(comparison, arguments);
@@ -395,8 +424,6 @@ int main(int argc, char **argv)
     setlocale(LC_CTYPE, "");
     argp_err_exit_status = 2;
     argp_parse(&argp, argc, argv, 0, NULL, &arguments);
-    if (!arguments.options.handler)
-        arguments.options.handler = "upper";
     arguments.options.timelines = arguments.html || arguments.json;
 
     int r = find_program(program);
@@ -406,6 +433,8 @@ int main(int argc, char **argv)
     if (r == 0)
         r = choose_matches(&comparison, &arguments);
     int status = r == -EINVAL ? 2 : 1;
+    if (!arguments.options.handler)
+        arguments.options.handler = "upper";
     if (r == 0) {
         catch_signals();
         r = open_outputs(&outputs, &arguments);

@@ -57,9 +57,16 @@ const char *contestant_judge(const struct match *match, const struct contestant 
         return "baseline";
     double ratio;
     enum difference difference = contestant_compare(match, contestant, metric, &ratio);
-    if (difference == TOO_FEW)
+    switch (difference) {
+    case TOO_FEW:
         return "too few rounds";
-    return difference == TOO_CLOSE ? "too close to call" : word_for(metric, difference);
+    case TOO_CLOSE:
+        return "too close to call";
+    case EQUAL:
+        return "equal";
+    default:
+        return word_for(metric, difference);
+    }
 }
 
 struct ranked {

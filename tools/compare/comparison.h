@@ -27,7 +27,7 @@ struct contestant {
     struct histogram *latency;      /* of all rounds together */
     bool bottleneck;                /* the load generator was the limit in half of the rounds or more */
     bool died;                      /* the server was killed by a signal or exited by itself, in any round */
-    struct subject_worker *workers; /* of the last round */
+    struct subject_worker workers[WORKERS_SHOWN];   /* of the last round */
     unsigned n_workers;
     struct timeline timeline;       /* empty: none was asked for, or it could not be recorded */
 };
@@ -38,7 +38,6 @@ struct match {
     char handler[128], family[16];  /* as served: "upper", "tcp" */
     unsigned workers;               /* N where a strategy has no count of its own */
     unsigned clients;
-    double rate;                    /* of the open loop; 0: closed */
     double seconds;                 /* of each run; 0: it ends when all requests are done */
     unsigned rounds;                /* wanted */
     struct contestant *contestants;

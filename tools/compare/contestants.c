@@ -78,7 +78,8 @@ static int read_name(char *word, unsigned workers, struct contestant *contestant
         *discipline++ = '\0';
     int r = put_counts(word, workers, contestant->strategy, sizeof contestant->strategy);
     if (r < 0 || (discipline && strlen(discipline) >= sizeof contestant->discipline)) {
-        snprintf(why, SUBJECT_WHY_SIZE, "'%s%s%s' is no strategy: write a list such as serial,prefork:4@reuseport", word,
+        snprintf(why, SUBJECT_WHY_SIZE, "'%s%s%s' is no strategy: write a list such as serial,prefork:4@reuseport",
+                 word,
                  discipline ? "@" : "", discipline ? discipline : "");
         return -EINVAL;
     }
@@ -127,7 +128,7 @@ int contestants_make(const char *list, unsigned workers, bool lenient, struct ma
     if (!match->contestants)
         r = -ENOMEM;
     while (r == 0 && (word = strsep(&rest, ",")) != NULL)
-        r = add_contestant(word, workers, lenient, match, why);
+        r = add_contestant(word + strspn(word, " "), workers, lenient, match, why);
     free(words);
     return r == -ENOMEM ? r : r < 0 ? -EINVAL : 0;
 }

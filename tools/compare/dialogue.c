@@ -31,15 +31,15 @@ static int ask_once(const struct subject *subject, const char *question, size_t 
 {
     int r = load_learn(&subject->address, question, size, LEARN_MS, ret_answer, ret_size);
     if (r == -ETIMEDOUT || r == -ENODATA)
-        snprintf(why, SUBJECT_WHY_SIZE, "under serial the handler does not answer what it is asked, so there is nothing "
-                 "to measure; --send=TEXT says what to ask");
+        snprintf(why, SUBJECT_WHY_SIZE, "under serial the handler does not answer what it is asked, so there is "
+                 "nothing to measure; --send=TEXT says what to ask");
     else if (r < 0)
         snprintf(why, SUBJECT_WHY_SIZE, "cannot ask the handler for its answer: %s", strerror(-r));
     return r;
 }
 
-/* The handler's answer under serial is what every strategy must give; in capitals it is `upper`'s, and then each request
- * can ask something else. */
+/* The handler's answer under serial is what every strategy must give; in capitals it is `upper`'s, and then each
+ * request can ask something else. */
 static int learn_from(struct play *play, const struct subject *subject, char *why)
 {
     static const char probe[] = "Hello, switchboard!\n", capitals[] = "HELLO, SWITCHBOARD!\n";

@@ -41,15 +41,15 @@ static json_t *command_line(const struct comparison *comparison)
 
 static json_t *machine_to_json(const struct machine *machine)
 {
-    char server[128], load[128];
+    char server[128];
     machine_cpu_list(&machine->server_cpus, server, sizeof server);
-    machine_cpu_list(&machine->load_cpus, load, sizeof load);
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:f, s:I, s:I, s:I, s:b, s:s, s:s}",
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:f, s:I, s:I, s:I, s:b, s:s, s:o}",
                      "system", machine->system, "kernel", machine->kernel, "processor", machine->processor,
                      "compiler", machine->compiler, "library", machine->library, "cpus", (int)machine->cpus,
                      "memory_gib", machine->memory_gib, "descriptors", (json_int_t)machine->descriptors,
                      "processes", (json_int_t)machine->processes, "backlog", (json_int_t)machine->backlog,
-                     "counts_calls", machine->counts_calls, "server_cpus", server, "load_cpus", load);
+                     "counts_calls", machine->counts_calls, "server_cpus", server, "load_cpu",
+                     machine->load_cpu < 0 ? json_null() : json_integer(machine->load_cpu));
 }
 
 static json_t *metrics_to_json(void)
@@ -140,7 +140,9 @@ static json_t *latency_to_json(const struct histogram *latency)
     if (!latency || latency->count == 0)
         return json_null();
     return json_pack("{s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:o}", "count", (json_int_t)latency->count,
-                     "p50_us", histogram_percentile(latency, 50) / 1e3, "p90_us", histogram_percentile(latency, 90) / 1e3,
+                     "p50_us",
+                                                    histogram_percentile(latency, 50) / 1e3, "p90_us",
+                                                                         histogram_percentile(latency, 90) / 1e3,
                      "p99_us", histogram_percentile(latency, 99) / 1e3,
                      "p99_9_us", histogram_percentile(latency, 99.9) / 1e3, "max_us", latency->max_ns / 1e3,
                      "mean_us", latency->sum_ns / 1e3 / latency->count, "distribution", distribution(latency));
@@ -224,11 +226,12 @@ static json_t *match_to_json(const struct match *match)
     json_t *contestants = json_array();
     for (unsigned i = 0; i < match->n_contestants; i++)
         json_array_append_new(contestants, contestant_to_json(match, &match->contestants[i]));
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:s, s:f, s:f, s:i, s:b, s:s, s:o, s:s?, s:o, s:o}", "name",
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:f, s:i, s:b, s:s, s:o, s:s?, s:o, s:o}", "name",
                      scenario->name, "title", scenario->title, "lesson", scenario->lesson, "family", match->family,
                      "handler", match->handler, "workers", (int)match->workers, "clients", (int)match->clients,
-                     "loop", match->rate > 0 ? "open" : "closed", "rate", match->rate, "seconds", match->seconds, "rounds", (int)match->rounds, "all_cpus",
-                     scenario->all_cpus, "primary", metric_infos[scenario->primary].name, "shown", shown_to_json(scenario),
+                     "seconds", match->seconds, "rounds", (int)match->rounds, "all_cpus", scenario->all_cpus,
+                     "primary", metric_infos[scenario->primary].name, "shown",
+                     shown_to_json(scenario),
                      "baseline", match->baseline >= 0 ? match->contestants[match->baseline].name : NULL, "verdict",
                      verdict_to_json(match->verdict), "contestants", contestants);
 }
@@ -247,7 +250,8 @@ static json_t *to_json(const struct comparison *comparison)
                      "switchboard-compare", "version", OUTPUT_SCHEMA_VERSION, "switchboard", VERSION, "command",
                      command_line(comparison), "started", started, "seconds", comparison->seconds, "complete",
                      comparison->complete, "machine",
-                     machine_to_json(&comparison->machine), "test", "name", SIGNED_RANK_NAME, "level", SIGNED_RANK_LEVEL,
+                     machine_to_json(&comparison->machine), "test",
+                                     "name", SIGNED_RANK_NAME, "level", SIGNED_RANK_LEVEL,
                      "rounds_needed", SIGNED_RANK_LEAST, "metrics", metrics_to_json(), "prediction",
                      prediction_to_json(comparison), "scenarios", scenarios_played);
 }

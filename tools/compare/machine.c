@@ -7,6 +7,8 @@
 #include <sys/resource.h>
 #include <sys/utsname.h>
 #include <unistd.h>
+#include "../load/load.h"
+#include "calls.h"
 
 /* What follows `key` and the separator in a file of such lines, without quotes; "unknown". */
 static void look_up(const char *path, const char *key, char separator, char *value, size_t size)
@@ -74,19 +76,14 @@ static void look_at_limits(struct machine *machine)
 
 static void share_cpus(struct machine *machine)
 {
-    int last = 0;
     CPU_ZERO(&machine->all_cpus);
     if (sched_getaffinity(0, sizeof machine->all_cpus, &machine->all_cpus) < 0)
         CPU_SET(sched_getcpu(), &machine->all_cpus);
     machine->cpus = CPU_COUNT(&machine->all_cpus);
-    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
-        if (CPU_ISSET(cpu, &machine->all_cpus))
-            last = cpu;
-    CPU_ZERO(&machine->load_cpus);
-    CPU_SET(last, &machine->load_cpus);
     machine->server_cpus = machine->all_cpus;
-    if (machine->cpus > 1)
-        CPU_CLR(last, &machine->server_cpus);
+    machine->load_cpu = load_choose_cpu();
+    if (machine->load_cpu >= 0)
+        CPU_CLR(machine->load_cpu, &machine->server_cpus);
 }
 
 void machine_look(struct machine *ret_machine)
@@ -95,6 +92,7 @@ void machine_look(struct machine *ret_machine)
     look_at_compiler(ret_machine);
     look_at_limits(ret_machine);
     share_cpus(ret_machine);
+    ret_machine->counts_calls = calls_can_be_counted();
 }
 
 char *machine_cpu_list(const cpu_set_t *cpus, char *text, size_t size)

@@ -16,9 +16,9 @@ struct machine {
     long descriptors;           /* the hard limit of each process, RLIMIT_NOFILE */
     long processes;             /* the hard limit, RLIMIT_NPROC; -1: none */
     long backlog;               /* /proc/sys/net/core/somaxconn; -1: not known */
-    bool counts_calls;          /* the kernel lets us count system calls: machine_look() leaves it as it is */
-    cpu_set_t server_cpus, load_cpus;   /* disjoint where there are two; the load has one */
-    cpu_set_t all_cpus;
+    bool counts_calls;          /* the kernel lets us count system calls */
+    cpu_set_t all_cpus, server_cpus;    /* the server's: all but the load's */
+    int load_cpu;               /* -1: there is one CPU, which they share */
 };
 
 /* What cannot be found out is "unknown". */

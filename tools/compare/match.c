@@ -30,19 +30,7 @@ static void tick(void *data)
 
 /* --- a contestant's turn ------------------------------------------------------------------------------------------ */
 
-static int keep_workers(struct contestant *contestant, const struct run *run)
-{
-    struct subject_worker *workers = malloc(sizeof run->workers);
-    if (!workers)
-        return -ENOMEM;
-    free(contestant->workers);
-    memcpy(workers, run->workers, sizeof run->workers);
-    contestant->workers = workers;
-    contestant->n_workers = run->n_workers;
-    return 0;
-}
-
-static int keep_run(struct play *play, struct contestant *contestant, const struct run_plan *plan,
+static void keep_run(struct play *play, struct contestant *contestant, const struct run_plan *plan,
                     unsigned *bottlenecks)
 {
     const struct run *run = play->run;
@@ -51,7 +39,8 @@ static int keep_run(struct play *play, struct contestant *contestant, const stru
     contestant->died |= run->died;
     *bottlenecks += load_was_bottleneck(&plan->load, &run->load);
     contestant->bottleneck = 2 * *bottlenecks >= contestant->rounds;
-    return keep_workers(contestant, run);
+    memcpy(contestant->workers, run->workers, sizeof run->workers);
+    contestant->n_workers = run->n_workers;
 }
 
 static int measure_blank(struct play *play, struct contestant *contestant)
@@ -75,8 +64,9 @@ static int turn(struct play *play, struct contestant *contestant, unsigned *bott
     if (r == 0)
         r = run_once(&plan, play->options->stop, tick, play, play->run, contestant->why);
     if (r == 0)
-        r = keep_run(play, contestant, &plan, bottlenecks);
-    play->runs_done++;
+        keep_run(play, contestant, &plan, bottlenecks);
+    if (r == -ECANCELED)
+        contestant->why[0] = '\0';
     return r == -ECANCELED || r == -ENOMEM ? r : 0;
 }
 
@@ -90,31 +80,40 @@ static int play_rounds(struct play *play)
         for (unsigned i = 0; r == 0 && i < match->n_contestants; i++) {
             play->current = (i + play->round - 1) % match->n_contestants;
             r = turn(play, &match->contestants[play->current], &bottlenecks[play->current]);
+            play->runs_done++;
         }
     }
     play->round = match->rounds;
     return r;
 }
 
+static int record_one(struct play *play, struct contestant *contestant)
+{
+    struct run_plan plan;
+    char why[SUBJECT_WHY_SIZE];
+    if (contestant->rounds == 0)
+        return 0;
+    tick(play);
+    plan_recording(play, contestant, &plan);
+    int r = run_once(&plan, play->options->stop, tick, play, play->run, why);
+    if (r == 0)
+        contestant->timeline = play->run->timeline;
+    return r == -ECANCELED || r == -ENOMEM ? r : 0;
+}
+
+/* Where connections stay there is nothing to see. */
+static bool records(const struct play *play)
+{
+    return play->options->timelines && !play->match->scenario->stays;
+}
+
 static int record(struct play *play)
 {
     struct match *match = play->match;
     int r = 0;
-    if (!play->options->timelines || match->scenario->stays)
-        return 0;
-    for (play->current = 0; r == 0 && play->current < match->n_contestants; play->current++) {
-        struct contestant *contestant = &match->contestants[play->current];
-        struct run_plan plan;
-        char why[SUBJECT_WHY_SIZE];
-        if (contestant->rounds == 0)
-            continue;
-        tick(play);
-        plan_recording(play, contestant, &plan);
-        r = run_once(&plan, play->options->stop, tick, play, play->run, why);
-        if (r == 0)
-            contestant->timeline = play->run->timeline;
+    for (play->current = 0; r == 0 && records(play) && play->current < match->n_contestants; play->current++) {
+        r = record_one(play, &match->contestants[play->current]);
         play->runs_done++;
-        r = r == -ECANCELED || r == -ENOMEM ? r : 0;
     }
     return r;
 }
@@ -139,7 +138,7 @@ static int prepare(struct play *play)
         if (!contestant->values || !contestant->latency)
             return -ENOMEM;
     }
-    play->runs_wanted = match->n_contestants * (match->rounds + play->options->timelines);
+    play->runs_wanted = match->n_contestants * (match->rounds + records(play));
     return play->run && play->blanks ? 0 : -ENOMEM;
 }
 
@@ -147,7 +146,8 @@ static void describe(struct play *play)
 {
     struct match *match = play->match;
     const struct scenario *scenario = match->scenario;
-    snprintf(match->handler, sizeof match->handler, "%s", scenario->handler ? scenario->handler : play->options->handler);
+    snprintf(match->handler, sizeof match->handler, "%s",
+             scenario->handler ? scenario->handler : play->options->handler);
     snprintf(match->family, sizeof match->family, "%s", scenario->family);
     match->workers = play->workers;
     match->clients = match_clients(scenario, play->options, play->workers);
@@ -190,8 +190,8 @@ static int conclude(struct match *match)
         return -ENOMEM;
     match->baseline = find_baseline(match);
     if (match->baseline >= 0) {
+        conclude_faults(match, verdict);
         match->scenario->conclude(match, verdict);
-        conclude_errors(match, verdict);
     } else {
         fprintf(verdict, "Nothing could be compared: %s\n", match->contestants[0].why);
     }
@@ -236,7 +236,6 @@ void match_finish(struct match *match)
         free((char *)contestant->name);
         free(contestant->values);
         free(contestant->latency);
-        free(contestant->workers);
         timeline_finish(&contestant->timeline);
     }
     free(match->contestants);

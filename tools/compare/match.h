@@ -13,6 +13,7 @@ struct match_options {
     const char *question, *answer;  /* for that handler, as in load.h; question NULL: capitals, or what it answers */
     size_t question_size, answer_size;
     const char *options[MATCH_OPTIONS_MAX + 1]; /* of that handler, "key=value", NULL-terminated */
+    bool force;                     /* also where the handler's traits forbid it */
     unsigned clients;               /* 0: the scenario's own */
     unsigned rounds;
     double seconds;
@@ -23,9 +24,9 @@ struct match_options {
 /* How many clients, and so descriptors of each side, a scenario will have. */
 unsigned match_clients(const struct scenario *scenario, const struct match_options *options, unsigned workers);
 
-/* Plays match->scenario with its contestants. Rounds are interleaved: each contestant has its n-th run before any has the
- * next, in an order that moves on by one each round. What cannot run is skipped, with the reason in `why`. Sets
- * all that is not set yet, the verdict too. Returns 0, -ECANCELED when it was stopped (what is known so far is kept, the
+/* Plays match->scenario with its contestants. Rounds are interleaved: each contestant has its n-th run before any has
+ * the next, in an order that moves on by one each round. What cannot run is skipped, with the reason in `why`. Sets all
+ * that is not set yet, the verdict too. Returns 0, -ECANCELED when it was stopped (what is known so far is kept, the
  * verdict included), or -ENOMEM. */
 int match_play(const struct comparison *comparison, struct match *match, const struct match_options *options,
                unsigned workers);

@@ -1,15 +1,13 @@
 #include "metrics.h"
 
-#include <string.h>
-
 const struct metric_info metric_infos[METRICS] = {
-    [THROUGHPUT] = { "throughput", "Throughput", "requests/s", "requests/s", 1, 0, "answers each second" },
+    [THROUGHPUT] = { "throughput", "Throughput", "requests/s", "requests/s", 1, 0, "right answers each second" },
     [CPU_US] = { "cpu_us", "Processor time", "CPU µs\n/req", "µs/request", -1, 1,
                  "processor time of the server for each request, user and system, all its processes together" },
     [USER_US] = { "user_us", "User time", "user µs\n/req", "µs/request", -1, 1,
-                  "processor time for each request that the server itself used" },
+                  "processor time for each request that the server itself used; a kernel may only estimate that share" },
     [SYSTEM_US] = { "system_us", "System time", "system\nµs/req", "µs/request", -1, 1,
-                    "processor time for each request that the kernel used for the server" },
+                    "processor time for each request that the kernel used for it; a kernel may only estimate that share" },
     [SWITCHES] = { "switches", "Context switches", "switches\n/req", "1/request", -1, 2,
                    "context switches for each request, voluntary or not" },
     [VOLUNTARY] = { "voluntary", "Voluntary switches", "voluntary\n/req", "1/request", -1, 2,
@@ -51,10 +49,7 @@ const struct metric_info metric_infos[METRICS] = {
                         "processor time of the server's whole life, less that of the iterative server" },
 };
 
-int metric_find(const char *name)
+bool metric_is_fault(enum metric metric)
 {
-    for (int metric = 0; metric < METRICS; metric++)
-        if (strcmp(metric_infos[metric].name, name) == 0)
-            return metric;
-    return -1;
+    return metric >= ERRORS && metric <= UNANSWERED;
 }

@@ -2,6 +2,8 @@
 #ifndef METRICS_H
 #define METRICS_H
 
+#include <stdbool.h>
+
 enum metric {
     THROUGHPUT,         /* answers each second */
     CPU_US,             /* processor time of the server for each request: user and system, all its processes */
@@ -39,7 +41,7 @@ struct metric_info {
 
 extern const struct metric_info metric_infos[METRICS];
 
-/* -1: no such metric. */
-int metric_find(const char *name);
+/* Of faults the worst round counts: a median would hide a race. */
+bool metric_is_fault(enum metric metric);
 
 #endif

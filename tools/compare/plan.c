@@ -10,11 +10,13 @@
 #define POISON_EACH 100
 #define DRIP_MS 100
 
-/* Once no more requests begin. Who is being served has its answer long before; who is not must not hold up the class. */
+/* Once no more requests begin. Who is being served has its answer long before; who is not must not hold up the class.
+ * */
 #define GRACE_NS UINT64_C(500000000)
 
 /* Of a recorded run. */
 #define TIMELINE_CALLS 80
+#define TIMELINE_POISON_EACH 20
 #define TIMELINE_EVENTS "65536"
 #define TIMELINE_NS UINT64_C(1000000000)
 
@@ -48,18 +50,12 @@ void plan_subject(const struct play *play, const struct contestant *contestant, 
     plan->arguments[n++] = children;
     for (unsigned i = 0; i < 4 && scenario->arguments[i]; i++)
         plan->arguments[n++] = scenario->arguments[i];
+    if (play->options->force)
+        plan->arguments[n++] = "--force";
     for (unsigned i = 0; !scenario->handler && play->options->options[i]; i++) {
         plan->arguments[n++] = "-o";
         plan->arguments[n++] = play->options->options[i];
     }
-}
-
-static int the_cpu(const cpu_set_t *cpus)
-{
-    for (int i = 0; i < CPU_SETSIZE; i++)
-        if (CPU_ISSET(i, cpus))
-            return i;
-    return -1;
 }
 
 static void plan_load(const struct play *play, struct load_plan *load)
@@ -68,15 +64,15 @@ static void plan_load(const struct play *play, struct load_plan *load)
     uint64_t seconds_ns = play->options->seconds * 1e9;
     bool by_time = scenario->requests_each == 0 || scenario->in_time;
     *load = (struct load_plan){
-        .talk = scenario->talk,
+        .talk = scenario->talk, .hold = scenario->stays,
         .clients = match_clients(scenario, play->options, play->workers),
         .slow = slow_clients(scenario, play->workers), .drip_ms = DRIP_MS,
         .duration_ns = by_time ? seconds_ns : 0,
         .patience_ns = PATIENCE_NS,
         .grace_ns = by_time ? GRACE_NS : PATIENCE_NS,
         .dialogue = play->dialogue,
-        .hold_fd = -1,
-        .cpu = scenario->all_cpus ? -1 : the_cpu(&play->comparison->machine.load_cpus),
+       
+        .cpu = scenario->all_cpus ? -1 : play->comparison->machine.load_cpu,
     };
     load->count = (uint64_t)scenario->requests_each * (load->clients - load->slow);
     if (scenario->stays)
@@ -92,7 +88,6 @@ void plan_run(const struct play *play, const struct contestant *contestant, stru
     memset(plan, 0, sizeof *plan);
     plan_subject(play, contestant, &plan->subject);
     plan_load(play, &plan->load);
-    plan->stays = play->match->scenario->stays;
 }
 
 /* A run that is recorded ends when there is enough for a picture. */
@@ -103,8 +98,9 @@ void plan_recording(const struct play *play, const struct contestant *contestant
     while (plan->subject.arguments[n])
         n++;
     plan->subject.arguments[n] = "--trace=" TIMELINE_EVENTS;
-    plan->calls = TIMELINE_CALLS;
+    plan->load.calls_room = TIMELINE_CALLS;
     plan->load.count = plan->load.count == 0 ? TIMELINE_CALLS : MIN(plan->load.count, TIMELINE_CALLS);
     plan->load.duration_ns = MIN((uint64_t)(play->options->seconds * 1e9), TIMELINE_NS);
     plan->load.grace_ns = GRACE_NS;
+    plan->load.poison_each = TIMELINE_POISON_EACH;
 }

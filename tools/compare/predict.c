@@ -8,16 +8,23 @@
 #include "scenario.h"
 #include "terminal.h"
 
-#define SEPARATORS " ,;\t\r\n"
+#define SEPARATORS " ,;>\t\r\n"
 
 /* --- the question ------------------------------------------------------------------------------------------------- */
 
+/* As it was typed on the command line: pool is pool:4 when nobody else is. */
 static int find_contestant(const struct match *match, const char *name)
 {
-    for (unsigned i = 0; i < match->n_contestants; i++)
-        if (strcmp(match->contestants[i].name, name) == 0)
+    size_t length = strlen(name);
+    int found = -1;
+    for (unsigned i = 0; i < match->n_contestants; i++) {
+        const char *other = match->contestants[i].name;
+        if (strcasecmp(other, name) == 0)
             return i;
-    return -1;
+        if (strncasecmp(other, name, length) == 0 && other[length] == ':' && !strpbrk(other, "+@"))
+            found = found == -1 ? (int)i : -2;
+    }
+    return found;
 }
 
 /* By its name or its number; -1: neither. */

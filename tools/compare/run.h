@@ -7,9 +7,8 @@
 
 struct run_plan {
     struct subject_plan subject;
-    struct load_plan load;          /* address, hold_fd and calls are set by run_once() */
-    bool stays;                     /* connections stay until the server's memory has been read */
-    unsigned calls;                 /* requests to record for a timeline; 0: none */
+    struct load_plan load;          /* its address is set by run_once(); hold: until the server's memory has been read;
+                                     * calls_room: requests to record for a timeline */
 };
 
 /* What a run has found out. Zeroed: nothing. */

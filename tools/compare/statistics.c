@@ -119,6 +119,8 @@ enum difference compare_pairs(const double *a, const double *b, size_t n)
     if (known < SIGNED_RANK_LEAST)
         return TOO_FEW;
     struct ranking ranking = rank(differences, known);
+    if (ranking.sizes.n == 0)
+        return EQUAL;
     if (p_of(&ranking) > SIGNED_RANK_LEVEL)
         return TOO_CLOSE;
     return 2 * ranking.positive < ranking.sizes.n * (ranking.sizes.n + 1) ? LESS : MORE;

@@ -26,9 +26,9 @@ struct spread spread_of(const double *values, size_t n);
  * might as well have the other sign (ties get the middle of their ranks; what is 0 is passed over); 1 for none. */
 double signed_rank_p(const double *differences, size_t n);
 
-/* Of `a` beside `b`, a[i] and b[i] of the same round, so that whatever slowed a round slowed both: LESS and MORE where the
- * test reaches its level. */
-enum difference { TOO_FEW, TOO_CLOSE, LESS, MORE };
+/* Of `a` beside `b`, a[i] and b[i] of the same round, so that whatever slowed a round slowed both: LESS and MORE where
+ * the test reaches its level. */
+enum difference { TOO_FEW, TOO_CLOSE, EQUAL, LESS, MORE };
 enum difference compare_pairs(const double *a, const double *b, size_t n);
 
 #endif

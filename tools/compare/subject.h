@@ -44,8 +44,8 @@ struct subject {
 /* Starts it and waits for the ready line, and until it is quiet: all its workers are there. Its soft limit of
  * descriptors is the hard one. It is in a process group of its own, so that a Control-C is not its, and dies with this
  * process: the thread that calls this must not end before. Returns 0, or -errno with a reason in why: what the server
- * itself said, or what went wrong; nothing is left then. -ECANCELED when *stop gets true meanwhile (NULL: never), -ECHILD
- * when it has ended. Only errors are logged, and requests that still run at its end are cut off after 2 s. */
+ * itself said, or what went wrong; nothing is left then. -ECANCELED when *stop gets true meanwhile (NULL: never),
+ * -ECHILD when it has ended. Only errors are logged, and requests that still run at its end are cut off after 2 s. */
 int subject_start(struct subject *subject, const struct subject_plan *plan, const volatile bool *stop,
                   char why[SUBJECT_WHY_SIZE]);
 
@@ -63,9 +63,9 @@ long subject_pss_kb(const struct subject *subject);
 /* Whether it still runs; it may have crashed. Sets status and usage when it does not. */
 bool subject_is_alive(struct subject *subject);
 
-/* Workers that have served, at most `room`, most first, but those that have ended last; returns how many there are. A
- * worker may not have counted a request yet that its caller knows to be answered: subject_settle(). Before subject_stop(), for at its
- * end all workers have ended; also after a crash. */
+/* Workers that have served, at most `room`, most first, but those that have ended last; returns how many these are. A
+ * worker may not have counted a request yet that its caller knows to be answered: subject_settle(). Before
+ * subject_stop(), for at its end all workers have ended; also after a crash. */
 unsigned subject_workers(const struct subject *subject, struct subject_worker *workers, unsigned room);
 
 /* Ends it (SIGTERM, after 5 s SIGKILL, its whole group), waits for it and fills status, usage, calls. It may have ended

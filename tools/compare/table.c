@@ -62,6 +62,11 @@ static void format_quartiles(enum metric metric, struct spread spread, char *tex
         text[0] = '\0';
 }
 
+static void format_middle(struct spread spread, enum metric metric, char *text)
+{
+    number_format(metric_is_fault(metric) ? spread.max : spread.median, metric_infos[metric].digits, text);
+}
+
 /* "1.05 x faster": the factor is never below 1, and left out where the medians do not tell it. */
 static void format_judgement(const struct match *match, const struct contestant *contestant, enum metric metric,
                              char *text)
@@ -89,7 +94,7 @@ static void format_cell(const struct match *match, const struct column *column, 
         format_name(contestant, text);
         break;
     case MEDIAN:
-        number_format(contestant_spread(contestant, column->metric).median, metric_infos[column->metric].digits, text);
+        format_middle(contestant_spread(contestant, column->metric), column->metric, text);
         break;
     case QUARTILES:
         format_quartiles(column->metric, contestant_spread(contestant, column->metric), text);
@@ -298,18 +303,16 @@ static void put_cpus(FILE *out, const char *who, const cpu_set_t *cpus)
 static void put_plan(FILE *out, const struct comparison *comparison, const struct match *match)
 {
     const struct machine *machine = &comparison->machine;
-    char rate[NUMBER_SIZE];
-    fprintf(out, "%s over %s, %u client%s in ", match->handler, match->family, match->clients,
-            match->clients == 1 ? "" : "s");
-    if (match->rate > 0)
-        fprintf(out, "an open loop of %s requests/s, ", number_format(match->rate, 0, rate));
-    else
-        fputs("a closed loop, ", out);
-    fprintf(out, "%u round%s", match->rounds, match->rounds == 1 ? "" : "s");
+    fprintf(out, "%s over %s, %u client%s in a closed loop, %u round%s", match->handler, match->family, match->clients,
+            match->clients == 1 ? "" : "s", match->rounds, match->rounds == 1 ? "" : "s");
     if (match->seconds > 0)
         fprintf(out, " of %g s", match->seconds);
-    put_cpus(out, "; server", match->scenario->all_cpus ? &machine->all_cpus : &machine->server_cpus);
-    put_cpus(out, ", load", &machine->load_cpus);
+    if (match->scenario->all_cpus || machine->load_cpu < 0) {
+        put_cpus(out, "; server and load", &machine->all_cpus);
+    } else {
+        put_cpus(out, "; server", &machine->server_cpus);
+        fprintf(out, ", load on CPU %d", machine->load_cpu);
+    }
 }
 
 static void put_title(const struct table *table, const struct comparison *comparison)
@@ -346,18 +349,28 @@ static void put_footnotes(const struct table *table)
                   prose_width(table), 0);
 }
 
+static bool has_unanswered(const struct match *match)
+{
+    for (unsigned i = 0; i < match->n_contestants; i++)
+        if (contestant_spread(&match->contestants[i], UNANSWERED).max > 0)
+            return true;
+    return false;
+}
+
 static void put_note(const struct table *table)
 {
     char text[CELL_SIZE] = "Medians of the rounds.", level[NUMBER_SIZE];
-    if (table->match->baseline < 0)
-        return;
     if (has_rivals(table->match) && table->match->rounds >= SIGNED_RANK_LEAST)
-        snprintf(text, sizeof text, "Medians; differences by the signed-rank test of Wilcoxon, round by round, level %s.",
-                 number_format(SIGNED_RANK_LEVEL, 2, level));
+        snprintf(text, sizeof text, "Medians, of errors the most in a round; differences by the signed-rank test of "
+                 "Wilcoxon, round by round, level %s.", number_format(SIGNED_RANK_LEVEL, 2, level));
     else if (has_rivals(table->match))
-        snprintf(text, sizeof text, "Medians; %d rounds or more would tell which differences are chance.",
+        snprintf(text, sizeof text, "Medians, of errors the most in a round; only %d rounds or more can tell what is "
+                 "no chance.",
                  SIGNED_RANK_LEAST);
     text_wrap(table->out, text, prose_width(table), 0);
+    if (has_unanswered(table->match))
+        text_wrap(table->out, "Latencies are of the answered only: who still waited at the end is not among them.",
+                  prose_width(table), 0);
 }
 
 static void put_verdict(const struct table *table)
@@ -371,6 +384,16 @@ static void put_verdict(const struct table *table)
     }
 }
 
+/* One reason for all, which the verdict gives. */
+static bool is_refused_alike(const struct match *match)
+{
+    for (unsigned i = 0; i < match->n_contestants; i++)
+        if (match->contestants[i].rounds > 0 || match->contestants[i].why[0] == '\0' ||
+            strcmp(match->contestants[i].why, match->contestants[0].why) != 0)
+            return false;
+    return true;
+}
+
 void table_print(const struct comparison *comparison, const struct match *match, FILE *out)
 {
     struct table table = {
@@ -378,9 +401,11 @@ void table_print(const struct comparison *comparison, const struct match *match,
     };
     add_columns(&table);
     put_title(&table, comparison);
-    put_columns(&table);
-    put_footnotes(&table);
-    put_note(&table);
+    if (!is_refused_alike(match)) {
+        put_columns(&table);
+        put_footnotes(&table);
+        put_note(&table);
+    }
     if (match->verdict[0])
         fputc('\n', out);
     put_verdict(&table);

@@ -24,9 +24,9 @@ static void set_latencies(const struct histogram *latency, double *values)
         values[wanted[i].metric] = histogram_percentile(latency, wanted[i].percent) / 1e3;
 }
 
-static void set_counts(const struct load_result *load, bool poisoned, bool numbers, double *values)
+static void set_counts(const struct load_result *load, double least_s, bool numbers, double *values)
 {
-    values[THROUGHPUT] = load->elapsed_ns > 0 ? load->answered / (load->elapsed_ns / 1e9) : 0;
+    values[THROUGHPUT] = load->answered / MAX(load->elapsed_ns / 1e9, least_s);
     values[ANSWERS] = load->answered;
     values[ERRORS] = load_errors(load);
     values[REFUSED] = load->refused;
@@ -38,10 +38,14 @@ static void set_counts(const struct load_result *load, bool poisoned, bool numbe
     values[OUTAGE_MS] = load->outage_ns / 1e6;
     if (numbers)
         values[LARGEST] = load->largest_number;
-    if (poisoned)
-        values[POISONED] = load->poisoned;
-    if (poisoned && load->poisoned > 0)
-        values[LOST_EACH] = values[ERRORS] / load->poisoned;
+}
+
+/* Who has died loses the more, the longer it is asked. */
+static void set_losses(const struct run *run, double *values)
+{
+    values[POISONED] = run->load.poisoned;
+    if (run->load.poisoned > 0 && !run->died)
+        values[LOST_EACH] = values[ERRORS] / run->load.poisoned;
 }
 
 /* Less what a life costs in which nothing is served. */
@@ -68,7 +72,11 @@ void values_of(const struct play *play, const struct run *run, double *values)
 {
     for (unsigned i = 0; i < METRICS; i++)
         values[i] = NAN;
-    set_counts(&run->load, play->match->scenario->poisoned, play->dialogue.expects == LOAD_NUMBER, values);
+    /* A server that falls silent has answered nothing for the rest of its time. */
+    double least_s = play->match->scenario->requests_each == 0 ? play->options->seconds : 1e-9;
+    set_counts(&run->load, least_s, play->dialogue.expects == LOAD_NUMBER, values);
+    if (play->match->scenario->poisoned)
+        set_losses(run, values);
     set_latencies(&run->load.latency, values);
     set_costs(run, &play->blanks[play->current], values);
     values[PSS_KB] = run->pss_kb;

@@ -29,7 +29,8 @@ static unsigned print_names(FILE *verdict, const struct match *match, choice *ch
     for (unsigned i = 0; i < match->n_contestants; i++) {
         if (match->contestants[i].rounds == 0 || !chosen(match, &match->contestants[i]))
             continue;
-        fprintf(verdict, "%s%s", printed == 0 ? "" : printed + 1 == wanted ? " and " : ", ", match->contestants[i].name);
+        fprintf(verdict, "%s%s",
+                printed == 0 ? "" : printed + 1 == wanted ? " and " : ", ", match->contestants[i].name);
         printed++;
     }
     return wanted;
@@ -48,25 +49,34 @@ static const char *verb(unsigned n, const char *one, const char *many)
     return n == 1 ? one : many;
 }
 
-/* Best and worst of those in which a metric is known; false when there are not two. */
+/* Who is quick but wrong, or dead, wins nothing. */
+static bool is_sound(const struct contestant *contestant)
+{
+    return !contestant->died && !(contestant_spread(contestant, WRONG).max > 0);
+}
+
+/* Best and worst of those that are sound and of which a metric is known; false when there are not two. */
 static bool find_ends(const struct match *match, enum metric metric, const struct contestant **ret_best,
                       const struct contestant **ret_worst)
 {
-    unsigned order[match->n_contestants], n = match_rank(match, metric, order);
-    if (n < 2)
+    unsigned order[match->n_contestants], n = match_rank(match, metric, order), sound = 0;
+    for (unsigned i = 0; i < n; i++)
+        if (is_sound(&match->contestants[order[i]]))
+            order[sound++] = order[i];
+    if (sound < 2)
         return false;
     *ret_best = &match->contestants[order[0]];
-    *ret_worst = &match->contestants[order[n - 1]];
+    *ret_worst = &match->contestants[order[sound - 1]];
     return true;
 }
 
-/* --- speed -------------------------------------------------------------------------------------------------------- */
+/* --- the best and the worst --------------------------------------------------------------------------------------- */
 
 static bool is_as_fast_as_best(const struct match *match, const struct contestant *contestant)
 {
     const struct contestant *best, *worst;
     double ours[ROUNDS_MAX], theirs[ROUNDS_MAX];
-    if (!find_ends(match, THROUGHPUT, &best, &worst) || contestant == best)
+    if (!find_ends(match, THROUGHPUT, &best, &worst) || contestant == best || !is_sound(contestant))
         return false;
     unsigned n = contestant_values(contestant, THROUGHPUT, ours), m = contestant_values(best, THROUGHPUT, theirs);
     return compare_pairs(ours, theirs, n < m ? n : m) == TOO_CLOSE;
@@ -83,17 +93,17 @@ static void conclude_throughput(const struct match *match, FILE *verdict)
     const struct contestant *best, *worst;
     if (!find_ends(match, THROUGHPUT, &best, &worst))
         return;
-    fprintf(verdict, "%s answered most: %.0f requests a second", best->name, median(best, THROUGHPUT));
+    fprintf(verdict, "%s answered most", best->name);
+    if (count(match, is_as_fast_as_best) > 0) {
+        fprintf(verdict, ", too close to call with ");
+        print_names(verdict, match, is_as_fast_as_best);
+    }
+    fprintf(verdict, ": %.0f requests a second", median(best, THROUGHPUT));
     if (median(worst, THROUGHPUT) > 0)
-        fprintf(verdict, ", %.1f times as many as %s.\n", median(best, THROUGHPUT) / median(worst, THROUGHPUT), worst->name);
+        fprintf(verdict, ", %.1f times as many as %s.\n", median(best, THROUGHPUT) / median(worst, THROUGHPUT),
+                worst->name);
     else
         fprintf(verdict, "; %s none.\n", worst->name);
-    unsigned n = count(match, is_as_fast_as_best);
-    if (n > 0) {
-        fprintf(verdict, "Too close to call with it: ");
-        print_names(verdict, match, is_as_fast_as_best);
-        fprintf(verdict, ".\n");
-    }
 }
 
 static void conclude_cost(const struct match *match, FILE *verdict)
@@ -116,10 +126,12 @@ static void conclude_bottleneck(const struct match *match, FILE *verdict)
     fprintf(verdict, ": compare %s by processor time, not by throughput.\n", verb(n, "it", "them"));
 }
 
-static bool has_errors(const struct match *match, const struct contestant *contestant)
+/* --- what went wrong ---------------------------------------------------------------------------------------------- */
+
+static bool has_died(const struct match *match, const struct contestant *contestant)
 {
     (void)match;
-    return median(contestant, ERRORS) > 0;
+    return contestant->died;
 }
 
 static bool is_wrong(const struct match *match, const struct contestant *contestant)
@@ -128,24 +140,35 @@ static bool is_wrong(const struct match *match, const struct contestant *contest
     return contestant_spread(contestant, WRONG).max > 0;
 }
 
-void conclude_errors(const struct match *match, FILE *verdict)
+static bool misses_some(const struct match *match, const struct contestant *contestant)
+{
+    return contestant_spread(contestant, ERRORS).max > 0 && !is_wrong(match, contestant) && !contestant->died;
+}
+
+void conclude_faults(const struct match *match, FILE *verdict)
 {
     if (count(match, is_wrong) > 0) {
         fprintf(verdict, "Wrong answers came from ");
         print_names(verdict, match, is_wrong);
         fprintf(verdict, ": the handler does not bear these strategies, or is at fault itself.\n");
     }
+    if (count(match, has_died) > 0 && !match->scenario->poisoned) {
+        fprintf(verdict, "The server died under ");
+        print_names(verdict, match, has_died);
+        fprintf(verdict, ": the handler crashed, or ended it.\n");
+    }
 }
+
+/* --- speed -------------------------------------------------------------------------------------------------------- */
 
 void conclude_by_speed(const struct match *match, FILE *verdict)
 {
     conclude_throughput(match, verdict);
     conclude_cost(match, verdict);
     conclude_bottleneck(match, verdict);
-    unsigned n = count(match, has_errors);
-    if (n > 0) {
+    if (count(match, misses_some) > 0) {
         fprintf(verdict, "Not every request was answered by ");
-        print_names(verdict, match, has_errors);
+        print_names(verdict, match, misses_some);
         fprintf(verdict, ".\n");
     }
 }
@@ -196,10 +219,11 @@ void conclude_waiting(const struct match *match, FILE *verdict)
     const struct contestant *best, *worst;
     if (!find_ends(match, THROUGHPUT, &best, &worst))
         return;
-    fprintf(verdict, "%s had about %.0f of %u sleepers at a time, %s %.0f (answers each second times the 50 ms of a sleep: "
-            "Little's law).\n", best->name, median(best, THROUGHPUT) * SLEEP_S, match->clients, worst->name,
+    fprintf(verdict, "%s had about %.0f of %u sleepers at a time, %s %.0f (answers each second times the 50 ms of a "
+            "sleep: Little's law).\n", best->name, median(best, THROUGHPUT) * SLEEP_S, match->clients, worst->name,
             median(worst, THROUGHPUT) * SLEEP_S);
-    fprintf(verdict, "Nothing is computed here: every sleeper more is an answer more, until a strategy has no worker left.\n");
+    fprintf(verdict, "Nothing is computed here: every sleeper more is an answer more, until a strategy has no worker "
+            "left.\n");
 }
 
 void conclude_spinning(const struct match *match, FILE *verdict)
@@ -209,8 +233,7 @@ void conclude_spinning(const struct match *match, FILE *verdict)
         return;
     fprintf(verdict, "%s burnt %.2f processors at a time, %s %.2f (answers each second times 1 ms).\n", best->name,
             median(best, THROUGHPUT) / 1000, worst->name, median(worst, THROUGHPUT) / 1000);
-    unsigned n = count(match, is_as_fast_as_best);
-    if (n > 0) {
+    if (count(match, is_as_fast_as_best) > 0) {
         fprintf(verdict, "Too close to call with the first: ");
         print_names(verdict, match, is_as_fast_as_best);
         fprintf(verdict, ". More workers than processors bring nothing.\n");
@@ -242,8 +265,8 @@ void conclude_memory(const struct match *match, FILE *verdict)
             worst = contestant;
     }
     if (best && best != worst)
-        fprintf(verdict, "Of those with room for all %u, an idle connection costs least under %s, %.1f KB, and most under "
-                "%s, %.1f KB (the kernel's own share comes on top).\n", match->clients, best->name,
+        fprintf(verdict, "Of those with room for all %u, an idle connection costs least under %s, %.1f KB, and most "
+                "under %s, %.1f KB (the kernel's own share comes on top).\n", match->clients, best->name,
                 median(best, CONNECTION_KB), worst->name, median(worst, CONNECTION_KB));
     for (unsigned i = 0; i < match->n_contestants; i++)
         if (match->contestants[i].rounds > 0 && fits_few(match, &match->contestants[i]))
@@ -262,16 +285,11 @@ void conclude_burst(const struct match *match, FILE *verdict)
             match->clients, median(best, MAX_US) / 1000, best->name, median(worst, MAX_US) / 1000, worst->name);
     if (find_ends(match, CALLED_AGAIN, &best, &worst) && median(worst, CALLED_AGAIN) > 0)
         fprintf(verdict, "Under %s %.0f found the backlog full and called again, under %s %.0f: the sooner a server "
-                "accepts, the fewer.\n", worst->name, median(worst, CALLED_AGAIN), best->name, median(best, CALLED_AGAIN));
+                "accepts, the fewer.\n", worst->name, median(worst, CALLED_AGAIN), best->name,
+                median(best, CALLED_AGAIN));
 }
 
 /* --- crashes ------------------------------------------------------------------------------------------------------ */
-
-static bool has_died(const struct match *match, const struct contestant *contestant)
-{
-    (void)match;
-    return contestant->died;
-}
 
 static bool loses_none(const struct match *match, const struct contestant *contestant)
 {
@@ -300,6 +318,10 @@ void conclude_crashes(const struct match *match, FILE *verdict)
             fprintf(verdict, "%s lost %.1f others with each crash, and was without service for up to %.0f ms.\n",
                     contestant->name, median(contestant, LOST_EACH), median(contestant, OUTAGE_MS));
     }
+    const struct contestant *best, *worst;
+    if (find_ends(match, MAX_US, &best, &worst))
+        fprintf(verdict, "Until a worker was there again nobody waited longer than %.0f ms under %s, and %.0f ms under "
+                "%s.\n", median(best, MAX_US) / 1000, best->name, median(worst, MAX_US) / 1000, worst->name);
 }
 
 /* --- counting ----------------------------------------------------------------------------------------------------- */
@@ -340,8 +362,8 @@ void conclude_wakeups(const struct match *match, FILE *verdict)
     const struct contestant *best, *worst;
     if (!find_ends(match, VOLUNTARY, &best, &worst))
         return;
-    fprintf(verdict, "For each connection somebody went to sleep and was woken %.1f times under %s, and %.1f times under "
-            "%s.\n", median(best, VOLUNTARY), best->name, median(worst, VOLUNTARY), worst->name);
+    fprintf(verdict, "For each connection somebody went to sleep and was woken %.1f times under %s, and %.1f times "
+            "under %s.\n", median(best, VOLUNTARY), best->name, median(worst, VOLUNTARY), worst->name);
     conclude_cost(match, verdict);
 }
 
@@ -349,7 +371,8 @@ void conclude_control(const struct match *match, FILE *verdict)
 {
     unsigned order[match->n_contestants], n = match_rank(match, CONTROL_CPU_S, order);
     if (n == 0) {
-        fprintf(verdict, "Process control is what a design costs beside the iterative server: put serial on the list.\n");
+        fprintf(verdict, "Process control is what a design costs beside the iterative server: put serial on the "
+                "list.\n");
         return;
     }
     fprintf(verdict, "Process control, from least to most:");

@@ -21,7 +21,7 @@ void conclude_counting(const struct match *match, FILE *verdict);
 void conclude_wakeups(const struct match *match, FILE *verdict);
 void conclude_control(const struct match *match, FILE *verdict);
 
-/* Who gave wrong answers: for every scenario. Nothing when nobody did. */
-void conclude_errors(const struct match *match, FILE *verdict);
+/* Who gave wrong answers or died: first of all, in every scenario. Nothing when nobody did. */
+void conclude_faults(const struct match *match, FILE *verdict);
 
 #endif

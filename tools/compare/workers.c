@@ -67,8 +67,8 @@ unsigned subject_workers(const struct subject *subject, struct subject_worker *w
     qsort(all, n, sizeof *all, compare_ids);
     n = merge(all, n);
     qsort(all, n, sizeof *all, compare_served);
-    if (workers)
-        memcpy(workers, all, MIN(n, room) * sizeof *all);
+    n = MIN(n, room);
+    memcpy(workers, all, n * sizeof *all);
     free(all);
     return n;
 }

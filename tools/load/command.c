@@ -2,11 +2,9 @@
 #include <argp.h>
 #include <errno.h>
 #include <limits.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include <switchboard/address.h>
 #include "load.h"
 #include "text.h"
@@ -190,18 +188,6 @@ static int find_answer(const struct options *options, const char *address, struc
     return status;
 }
 
-/* The last CPU, so that the server has the others; -1 where there is only one. */
-static int choose_cpu(void)
-{
-    cpu_set_t cpus;
-    if (sched_getaffinity(0, sizeof cpus, &cpus) < 0 || CPU_COUNT(&cpus) < 2)
-        return -1;
-    int cpu = CPU_SETSIZE - 1;
-    while (!CPU_ISSET(cpu, &cpus))
-        cpu--;
-    return cpu;
-}
-
 static struct load_plan make_plan(const struct options *options)
 {
     double seconds = options->seconds > 0 || options->requests > 0 ? options->seconds : 10;
@@ -209,7 +195,7 @@ static struct load_plan make_plan(const struct options *options)
     return (struct load_plan){
         .talk = options->talk, .clients = options->clients, .slow = options->slow, .drip_ms = DRIP_MS,
         .rate = options->rate, .count = options->requests, .duration_ns = (uint64_t)(seconds * 1e9),
-        .patience_ns = patience_ns, .grace_ns = patience_ns, .hold_fd = -1, .cpu = choose_cpu(),
+        .patience_ns = patience_ns, .grace_ns = patience_ns, .cpu = load_choose_cpu(),
     };
 }
 

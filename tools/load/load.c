@@ -298,9 +298,8 @@ static void conclude(struct run *run)
 
 static void hold(const struct run *run)
 {
-    struct pollfd word = { .fd = run->load.plan->hold_fd, .events = POLLIN };
-    while (!is_stopped(run) && poll(&word, 1, run->stop ? TICK_NS / 1000000 : -1) <= 0)
-        ;
+    while (!is_stopped(run))
+        poll(NULL, 0, TICK_NS / 1000000);
 }
 
 static void go(struct run *run)
@@ -322,7 +321,7 @@ static void go(struct run *run)
         begin_some(run, BEGIN_AT_ONCE);
     }
     conclude(run);
-    if (plan->hold_fd >= 0)
+    if (plan->hold)
         hold(run);
 }
 
@@ -345,6 +344,17 @@ int load_run(const struct load_plan *plan, const volatile bool *stop, struct loa
     return r;
 }
 
+int load_choose_cpu(void)
+{
+    cpu_set_t cpus;
+    if (sched_getaffinity(0, sizeof cpus, &cpus) < 0 || CPU_COUNT(&cpus) < 2)
+        return -1;
+    int cpu = CPU_SETSIZE - 1;
+    while (!CPU_ISSET(cpu, &cpus))
+        cpu--;
+    return cpu;
+}
+
 uint64_t load_errors(const struct load_result *result)
 {
     return result->refused + result->cut_off + result->wrong + result->unanswered;
@@ -354,6 +364,6 @@ bool load_was_bottleneck(const struct load_plan *plan, const struct load_result 
 {
     if (result->elapsed_ns < TICK_NS)   /* too short to tell */
         return false;
-    return (double)result->cpu_ns > 0.9 * (double)result->elapsed_ns ||
-           (plan->rate > 0 && result->late > result->begun / 100);
+    double busy = (double)result->cpu_ns / (double)result->elapsed_ns;
+    return busy > 0.9 || (plan->rate > 0 && busy > 0.5 && result->late > result->begun / 100);
 }

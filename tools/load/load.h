@@ -13,6 +13,7 @@
 #include "histogram.h"
 
 #define LOAD_CLIENTS_MAX 1000000
+#define LOAD_WHY_SIZE 160
 #define LOAD_QUESTION_SIZE_MAX 65507    /* bytes of the largest datagram over IPv4 */
 
 /* What is asked, and what must come back. */
@@ -53,7 +54,7 @@ struct load_plan {
     const char *poison;         /* instead of each poison_each-th request this line is sent, and no answer expected: the
                                  * connection ends; NULL: none. Streams, not talk */
     unsigned poison_each;
-    int hold_fd;                /* connections stay when all is done until this is readable or ended; -1: they do not */
+    bool hold;                  /* connections stay when all is done, until *stop of load_run() */
     int cpu;                    /* the only CPU it may use; -1: any */
     struct load_call *calls;    /* the first calls_room requests are recorded here; NULL: none */
     unsigned calls_room;
@@ -79,10 +80,10 @@ struct load_result {
                                  * has all; closed loop only, else 1 */
     unsigned connected;         /* talk: clients with a connection when all was done */
     unsigned n_calls;
-    bool done;                  /* set last; with hold_fd, before the connections end */
+    bool done;                  /* set last; with hold, before the connections end */
     struct histogram latency;   /* of the answered: from when it was due (open loop) or begun (closed loop) */
     struct histogram service;   /* the same from when it was really begun */
-    char why[160];              /* why it could not run, a phrase; or empty */
+    char why[LOAD_WHY_SIZE];    /* why it could not run, a phrase; or empty */
 };
 
 /* Runs to its end, or until *stop gets true (a signal handler may do that; NULL: never), which it sees within 100 ms;
@@ -92,10 +93,14 @@ struct load_result {
  * counted. One call at a time in a process. */
 int load_run(const struct load_plan *plan, const volatile bool *stop, struct load_result *ret_result);
 
+/* The CPU for a load's plan: the last that this process may use, so that the server has the others; -1 where there is
+ * only one. */
+int load_choose_cpu(void);
+
 /* Requests that did not get their answer. */
 uint64_t load_errors(const struct load_result *result);
 
-/* The generator itself was the limit: it had hardly a moment's rest, or began too many requests late. */
+/* The generator itself was the limit: it had hardly a moment's rest, or, half busy, began too many requests late. */
 bool load_was_bottleneck(const struct load_plan *plan, const struct load_result *result);
 
 /* Asks once, on a connection of its own whose sending side is then shut down, and returns all that comes until the

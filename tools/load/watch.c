@@ -2,33 +2,16 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include "generator.h"
 
 #define TICK_MS    100
 #define NOBODY_MS  1000     /* before it gives up where nobody listens */
-
-/* Shared by both processes. */
-struct watched {
-    struct load_result result;
-    int r;                  /* of load_run() */
-    volatile bool stop;
-};
-
-static void run(struct watched *watched, const struct load_plan *plan, pid_t parent)
-{
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() == parent)
-        watched->r = load_run(plan, &watched->stop, &watched->result);
-    _exit(0);
-}
 
 static bool nobody_listens(const struct load_result *result)
 {
@@ -42,22 +25,21 @@ static void show_progress(const struct load_result *result, unsigned ms)
     fflush(stderr);
 }
 
-/* Until the other process has ended; returns its status. */
-static int watch(struct watched *watched, pid_t pid, const sigset_t *signals)
+/* Until the other process has ended. */
+static void watch(struct generator *generator, const sigset_t *signals)
 {
     const struct timespec tick = { .tv_nsec = TICK_MS * 1000000 };
+    struct pollfd ended = { .fd = generator->pid_fd, .events = POLLIN };
     bool terminal = isatty(STDERR_FILENO);
-    int status = 0;
-    for (unsigned ms = 0; waitpid(pid, &status, WNOHANG) == 0; ms += TICK_MS) {
+    for (unsigned ms = 0; poll(&ended, 1, 0) == 0; ms += TICK_MS) {
         int signo = sigtimedwait(signals, NULL, &tick);
-        if (signo == SIGINT || signo == SIGTERM || (ms >= NOBODY_MS && nobody_listens(&watched->result)))
-            watched->stop = true;
+        if (signo == SIGINT || signo == SIGTERM || (ms >= NOBODY_MS && nobody_listens(generator->result)))
+            generator_stop(generator);
         if (terminal && ms % 1000 == 0 && ms > 0)
-            show_progress(&watched->result, ms);
+            show_progress(generator->result, ms);
     }
     if (terminal)
         fputs("\r\033[K", stderr);
-    return status;
 }
 
 static void say_nobody_listens(const char *address, int error)
@@ -69,37 +51,28 @@ static void say_nobody_listens(const char *address, int error)
     fputc('\n', stderr);
 }
 
-static const struct load_result *explain(const struct watched *watched, int status, const char *address)
-{
-    if (status != 0)
-        fprintf(stderr, "switchboard load: the process that makes the load was killed: %s\n",
-                strsignal(WTERMSIG(status)));
-    else if (watched->r < 0)
-        fprintf(stderr, "switchboard load: %s\n", watched->result.why);
-    else if (nobody_listens(&watched->result))
-        say_nobody_listens(address, watched->result.refusal);
-    else
-        return &watched->result;
-    return NULL;
-}
-
 const struct load_result *load_watch(const struct load_plan *plan, const char *address)
 {
-    struct watched *watched = mmap(NULL, sizeof *watched, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    pid_t parent = getpid(), pid = -1;
+    static struct generator generator;
+    char why[LOAD_WHY_SIZE];
     sigset_t signals;
     sigemptyset(&signals);
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGCHLD);
     sigprocmask(SIG_BLOCK, &signals, NULL);
-    if (watched != MAP_FAILED)
-        pid = fork();
-    if (pid == 0)
-        run(watched, plan, parent);
-    if (pid < 0) {
-        fprintf(stderr, "switchboard load: cannot start: %s\n", strerror(errno));
+    int r = generator_start(&generator, plan);
+    if (r < 0) {
+        fprintf(stderr, "switchboard load: cannot start: %s\n", strerror(-r));
         return NULL;
     }
-    return explain(watched, watch(watched, pid, &signals), address);
+    watch(&generator, &signals);
+    r = generator_wait(&generator, why, sizeof why);
+    if (r < 0)
+        fprintf(stderr, "switchboard load: %s\n", why);
+    else if (nobody_listens(generator.result))
+        say_nobody_listens(address, generator.result->refusal);
+    else
+        return generator.result;
+    return NULL;
 }

@@ -6,6 +6,8 @@ const WORKERS_DRAWN = 16;
 const has = (contestant, metric) => contestant.summary?.[metric] !== undefined;
 const digitsOf = metric => data.metrics[metric].digits;
 
+const FAULTS = ["errors", "refused", "cut_off", "wrong", "unanswered"];
+
 function axisTitle(metric) {
     const { title, unit } = data.metrics[metric];
     return unit ? `${title} (${unit})` : title;
@@ -44,7 +46,7 @@ function ranked(scenario) {
 
 function nameCell(contestant) {
     const marks = [contestant.bottleneck ? LIMIT : "", contestant.died ? "its server died" : "",
-                   contestant.skipped ? "given up" : ""];
+                   contestant.skipped ? "given up" : "", contestant.summary?.wrong?.max ? "gave wrong answers" : ""];
     return element("span", null, contestant.name,
                    marks.filter(mark => mark).map(mark => element("small", null, mark)));
 }
@@ -180,12 +182,18 @@ function workersFigure(all) {
                 .map(({ name, who, count, share }) => [name, who, number(count), `${number(share, 1)} %`])));
 }
 
+/* Of faults the worst round counts: a median would hide a race. */
+function worst(metric, spread) {
+    return FAULTS.includes(metric) && spread.max > spread.high ? `, at most ${number(spread.max)}` : "";
+}
+
 function fullCell(metric, spread) {
     const times = typeof spread.ratio === "number" ? `${ratio(spread)} ` : "";
     const judged = spread.judgement === "baseline" ? ["baseline"]
         : spread.judgement ? [times, judgement(metric, spread)] : [];
     return element("span", { class: "stack" }, element("b", null, number(spread.median, digitsOf(metric))),
-                   element("small", null, quartiles(spread, digitsOf(metric))), element("small", null, judged));
+                   element("small", null, quartiles(spread, digitsOf(metric)), worst(metric, spread)),
+                   element("small", null, judged));
 }
 
 function allFigures(scenario, contestants) {

@@ -15,9 +15,7 @@ function skippedList(scenario) {
 
 function conditions(scenario) {
     const clients = plural(scenario.clients, "client");
-    const asked = scenario.loop === "open"
-        ? `${clients}; ${number(scenario.rate)} requests are due each second, whatever the server does (open loop)`
-        : `${clients}, each waiting for its answer before it asks again (closed loop)`;
+    const asked = `${clients}, each waiting for its answer before it asks again (closed loop)`;
     const length = scenario.seconds ? ` of ${seconds(scenario.seconds)}` : ", each until all is done";
     return `${asked}. ${plural(scenario.rounds, "round")}${length}. Handler ${scenario.handler} over `
         + `${scenario.family.toUpperCase()}; ${plural(scenario.workers, "worker")} where a strategy names no number.`
@@ -53,7 +51,7 @@ function machineList({ machine }) {
         ["System", `${machine.system}, ${machine.kernel}`],
         ["Processor", `${machine.processor}, ${plural(machine.cpus, "CPU")}`],
         ["Memory", `${number(machine.memory_gib, 1)} GiB`],
-        ["CPUs", `the server on ${machine.server_cpus}, the load on ${machine.load_cpus}`],
+        ["CPUs", `the server on ${machine.server_cpus}, the load on ${machine.load_cpu ?? "the same"}`],
         ["Built with", `${machine.compiler}, ${machine.library}`],
         ["Limits", `${plural(machine.descriptors, "descriptor")} for each process, ${processes}, `
                    + `a backlog of ${number(machine.backlog)}`],

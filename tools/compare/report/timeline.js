@@ -178,10 +178,11 @@ function timelineTable(panels) {
         return durations.length ? milliseconds(median(durations)) : null;
     };
     return table("Medians of all requests, in ms",
-        [["Strategy", "text"], ["Requests", "number"], ["Workers", "number"], ["Most handled at once", "number"],
+        [["Strategy", "text"], ["Requests", "number"], ["Answered", "number"], ["Workers", "number"], ["Most handled at once", "number"],
          ["In the backlog", "number"], ["Queued", "number"], ["Handled", "number"], ["Of it waiting", "number"],
          ["All over after", "number"]],
-        panels.map(panel => [panel.name, number(panel.requests.length), number(panel.workers),
+        panels.map(panel => [panel.name, number(panel.requests.length),
+            number(panel.requests.filter(request => request.answered_ms !== null).length), number(panel.workers),
             number(mostAtOnce(panel.requests, panel.horizon)),
             middle(panel, (request, ends) => ends.accepted - request.called_ms),
             middle(panel, (request, ends) => ends.began - ends.accepted),

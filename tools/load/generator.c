@@ -1,0 +1,85 @@
+#include "generator.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct shared {
+    volatile bool stop;
+    int r;                      /* of load_run() */
+    struct load_result result;
+    struct load_call calls[];
+};
+
+static void generate(struct shared *shared, struct load_plan plan, pid_t parent)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent)
+        _exit(1);
+    signal(SIGINT, SIG_IGN);
+    signal(SIGTERM, SIG_DFL);
+    plan.calls = plan.calls_room > 0 ? shared->calls : NULL;
+    shared->r = load_run(&plan, &shared->stop, &shared->result);
+    _exit(0);
+}
+
+int generator_start(struct generator *generator, const struct load_plan *plan)
+{
+    size_t size = sizeof(struct shared) + plan->calls_room * sizeof(struct load_call);
+    pid_t parent = getpid();
+    *generator = (struct generator){ .pid_fd = -1, .shared_size = size };
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
+        return -errno;
+    generator->shared = memory;
+    generator->result = &generator->shared->result;
+    generator->calls = generator->shared->calls;
+    fflush(NULL);
+    generator->pid = fork();
+    if (generator->pid == 0)
+        generate(generator->shared, *plan, parent);
+    if (generator->pid < 0) {
+        generator->pid = 0;
+        return -errno;
+    }
+    generator->pid_fd = syscall(SYS_pidfd_open, generator->pid, 0);
+    return generator->pid_fd < 0 ? -errno : 0;
+}
+
+void generator_stop(struct generator *generator)
+{
+    generator->shared->stop = true;
+}
+
+int generator_wait(struct generator *generator, char *why, size_t why_size)
+{
+    int status = 0;
+    waitpid(generator->pid, &status, 0);
+    generator->pid = 0;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+        snprintf(why, why_size, "%s", generator->result->why);
+        return generator->shared->r;
+    }
+    snprintf(why, why_size, "the process that makes the load was killed%s%s", WIFSIGNALED(status) ? ": " : "",
+             WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "");
+    return -ECHILD;
+}
+
+void generator_free(struct generator *generator)
+{
+    if (generator->pid > 0) {
+        kill(generator->pid, SIGKILL);
+        waitpid(generator->pid, NULL, 0);
+    }
+    if (generator->pid_fd >= 0)
+        close(generator->pid_fd);
+    if (generator->shared)
+        munmap(generator->shared, generator->shared_size);
+    *generator = (struct generator){ .pid_fd = -1 };
+}
