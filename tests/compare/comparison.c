@@ -213,7 +213,7 @@ Test(comparison, csv_quotes_what_needs_it)
     contestants[2].rounds = 0;
     strcpy(contestants[2].strategy, "./my,own.so");
     strcpy(contestants[2].why, "it said \"no\",\nand left");
-    strcpy(match.handler, "a\rb");
+    match.handler = "a\rb";
     write_csv();
     SAYS("\r\n1,short,\"a\rb\",tcp,16,4,\"./my,own.so\",,0,,,");
     SAYS(",,,\"it said \"\"no\"\",\nand left\"\r\n");

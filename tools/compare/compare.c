@@ -283,23 +283,33 @@ static void catch_signals(void)
     signal(SIGCHLD, SIG_DFL);
 }
 
+static int check_output(void)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return 0;
+    int r = -errno;
+    if (r != -EPIPE)
+        fprintf(stderr, "switchboard compare: cannot write to standard output: %s\n", strerror(-r));
+    return r < 0 ? r : -EIO;
+}
+
 static int play(struct comparison *comparison, const struct arguments *arguments)
 {
-    int r = 0;
-    for (unsigned i = 0; r == 0 && i < comparison->n_matches; i++) {
+    int r = 0, written = 0;
+    for (unsigned i = 0; r == 0 && written == 0 && i < comparison->n_matches; i++) {
         struct match *match = &comparison->matches[i];
         r = match_play(comparison, match, &arguments->options, workers_of(arguments, match->scenario));
         table_print(comparison, match, stdout);
         if (i == 0 && comparison->prediction)
             predict_print(comparison, stdout);
-        fflush(stdout);
+        written = check_output();
     }
-    comparison->complete = r == 0;
+    comparison->complete = r == 0 && written == 0;
     if (r == -ECANCELED)
         fprintf(stderr, "switchboard compare: interrupted; this is what is known so far\n");
     else if (r < 0)
         fprintf(stderr, "switchboard compare: cannot go on: %s\n", strerror(-r));
-    return r;
+    return r < 0 ? r : written;
 }
 
 static bool has_run(const struct comparison *comparison)

@@ -35,7 +35,8 @@ struct contestant {
 /* One scenario, and its contestants. */
 struct match {
     const struct scenario *scenario;
-    char handler[128], family[16];  /* as served: "upper", "tcp" */
+    const char *handler;            /* as served: "upper" */
+    char family[16];                /* "tcp" */
     unsigned workers;               /* N where a strategy has no count of its own */
     unsigned clients;
     double seconds;                 /* of each run; 0: it ends when all requests are done */

@@ -38,6 +38,22 @@ static int ask_once(const struct subject *subject, const char *question, size_t 
     return r;
 }
 
+static int check_again(const struct subject *subject, const struct load_dialogue *dialogue, char *why)
+{
+    char *answer;
+    size_t size;
+    int r = ask_once(subject, dialogue->question, dialogue->question_size, &answer, &size, why);
+    if (r < 0)
+        return r;
+    if (size != dialogue->answer_size || memcmp(answer, dialogue->answer, size) != 0) {
+        snprintf(why, SUBJECT_WHY_SIZE, "the handler answers the same question differently each time, so its answers "
+                 "cannot be checked; --send and --expect say what can");
+        r = -EINVAL;
+    }
+    free(answer);
+    return r;
+}
+
 /* The handler's answer under serial is what every strategy must give; in capitals it is `upper`'s, and then each
  * request can ask something else. */
 static int learn_from(struct play *play, const struct subject *subject, char *why)
@@ -50,6 +66,8 @@ static int learn_from(struct play *play, const struct subject *subject, char *wh
                                         .question_size = asks ? options->question_size : sizeof probe - 1 };
     int r = ask_once(subject, dialogue->question, dialogue->question_size, &play->answer, &dialogue->answer_size, why);
     dialogue->answer = play->answer;
+    if (r == 0)
+        r = check_again(subject, dialogue, why);
     if (r == 0 && !asks && dialogue->answer_size == sizeof capitals - 1 &&
         memcmp(dialogue->answer, capitals, dialogue->answer_size) == 0)
         dialogue->expects = LOAD_CAPITALS;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <jansson.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "config.h"
@@ -22,9 +23,22 @@ static json_t *number(double value)
     return isfinite(value) ? json_real(value) : json_null();
 }
 
+/* Of bytes that are no UTF-8, question marks. */
+static json_t *any_text(const char *text, size_t size)
+{
+    json_t *string = json_stringn(text, size);
+    char *plain = string ? NULL : strndup(text, size);
+    for (char *c = plain; c && *c != '\0'; c++)
+        *c = *c & 0x80 ? '?' : *c;
+    if (plain)
+        string = json_string(plain);
+    free(plain);
+    return string;
+}
+
 static json_t *text_or_null(const char *text)
 {
-    return text && text[0] != '\0' ? json_string(text) : json_null();
+    return text && text[0] != '\0' ? any_text(text, strlen(text)) : json_null();
 }
 
 /* --- the head ----------------------------------------------------------------------------------------------------- */
@@ -32,10 +46,8 @@ static json_t *text_or_null(const char *text)
 static json_t *command_line(const struct comparison *comparison)
 {
     json_t *words = json_pack("[s, s]", "switchboard", "compare");
-    for (int i = 1; i < comparison->argc; i++) {
-        json_t *word = json_string(comparison->argv[i]);
-        json_array_append_new(words, word ? word : json_string("(not UTF-8)"));
-    }
+    for (int i = 1; i < comparison->argc; i++)
+        json_array_append_new(words, any_text(comparison->argv[i], strlen(comparison->argv[i])));
     return words;
 }
 
@@ -69,7 +81,7 @@ static json_t *names(char *const *texts, unsigned n)
 {
     json_t *array = json_array();
     for (unsigned i = 0; i < n; i++)
-        json_array_append_new(array, json_string(texts[i]));
+        json_array_append_new(array, text_or_null(texts[i]));
     return array;
 }
 
@@ -82,7 +94,7 @@ static json_t *prediction_to_json(const struct comparison *comparison)
     unsigned order[match->n_contestants + 1], n = match_rank(match, match->scenario->primary, order);
     json_t *measured = json_array();
     for (unsigned i = 0; i < n; i++)
-        json_array_append_new(measured, json_string(match->contestants[order[i]].name));
+        json_array_append_new(measured, text_or_null(match->contestants[order[i]].name));
     return json_pack("{s:s, s:o, s:o, s:i, s:o}", "scenario", match->scenario->name, "guess",
                      names(comparison->prediction, comparison->n_prediction), "measured", measured, "right",
                      (int)score.right, "tau", number(score.tau));
@@ -192,9 +204,9 @@ static json_t *timeline_to_json(const struct timeline *timeline)
 
 static json_t *contestant_to_json(const struct match *match, const struct contestant *contestant)
 {
-    return json_pack("{s:s, s:s, s:o, s:o, s:b, s:b, s:o, s:o, s:o, s:o, s:o}", "name", contestant->name, "strategy",
-                     contestant->strategy, "discipline", text_or_null(contestant->discipline), "skipped",
-                     text_or_null(contestant->why), "bottleneck", contestant->bottleneck, "died", contestant->died,
+    return json_pack("{s:o, s:o, s:o, s:o, s:b, s:b, s:o, s:o, s:o, s:o, s:o}", "name", text_or_null(contestant->name),
+                     "strategy", text_or_null(contestant->strategy), "discipline",
+                     text_or_null(contestant->discipline), "skipped", text_or_null(contestant->why), "bottleneck", contestant->bottleneck, "died", contestant->died,
                      "summary", summary_to_json(match, contestant), "rounds", rounds_to_json(contestant), "latency",
                      latency_to_json(contestant->latency), "workers", workers_to_json(contestant), "timeline",
                      timeline_to_json(&contestant->timeline));
@@ -215,7 +227,7 @@ static json_t *verdict_to_json(const char *verdict)
     json_t *sentences = json_array();
     for (size_t length; *verdict != '\0'; verdict += length + (verdict[length] == '\n')) {
         length = strcspn(verdict, "\n");
-        json_array_append_new(sentences, json_stringn(verdict, length));
+        json_array_append_new(sentences, any_text(verdict, length));
     }
     return sentences;
 }
@@ -226,14 +238,15 @@ static json_t *match_to_json(const struct match *match)
     json_t *contestants = json_array();
     for (unsigned i = 0; i < match->n_contestants; i++)
         json_array_append_new(contestants, contestant_to_json(match, &match->contestants[i]));
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:f, s:i, s:b, s:s, s:o, s:s?, s:o, s:o}", "name",
+    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:i, s:i, s:f, s:i, s:b, s:s, s:o, s:o, s:o, s:o}", "name",
                      scenario->name, "title", scenario->title, "lesson", scenario->lesson, "family", match->family,
-                     "handler", match->handler, "workers", (int)match->workers, "clients", (int)match->clients,
+                     "handler", text_or_null(match->handler), "workers", (int)match->workers,
+                     "clients", (int)match->clients,
                      "seconds", match->seconds, "rounds", (int)match->rounds, "all_cpus", scenario->all_cpus,
                      "primary", metric_infos[scenario->primary].name, "shown",
                      shown_to_json(scenario),
-                     "baseline", match->baseline >= 0 ? match->contestants[match->baseline].name : NULL, "verdict",
-                     verdict_to_json(match->verdict), "contestants", contestants);
+                     "baseline", text_or_null(match->baseline >= 0 ? match->contestants[match->baseline].name : NULL),
+                     "verdict", verdict_to_json(match->verdict), "contestants", contestants);
 }
 
 static json_t *to_json(const struct comparison *comparison)

@@ -101,10 +101,12 @@ static int record_one(struct play *play, struct contestant *contestant)
     return r == -ECANCELED || r == -ENOMEM ? r : 0;
 }
 
-/* Where connections stay there is nothing to see. */
+/* Where connections stay, requests cannot be told apart; datagrams have none. */
 static bool records(const struct play *play)
 {
-    return play->options->timelines && !play->match->scenario->stays;
+    const struct scenario *scenario = play->match->scenario;
+    bool stays = scenario->talk && strcmp(scenario->family, "tcp") == 0;
+    return play->options->timelines && !stays;
 }
 
 static int record(struct play *play)
@@ -146,8 +148,7 @@ static void describe(struct play *play)
 {
     struct match *match = play->match;
     const struct scenario *scenario = match->scenario;
-    snprintf(match->handler, sizeof match->handler, "%s",
-             scenario->handler ? scenario->handler : play->options->handler);
+    match->handler = scenario->handler ? scenario->handler : play->options->handler;
     snprintf(match->family, sizeof match->family, "%s", scenario->family);
     match->workers = play->workers;
     match->clients = match_clients(scenario, play->options, play->workers);
@@ -193,7 +194,8 @@ static int conclude(struct match *match)
         conclude_faults(match, verdict);
         match->scenario->conclude(match, verdict);
     } else {
-        fprintf(verdict, "Nothing could be compared: %s\n", match->contestants[0].why);
+        fprintf(verdict, "Nothing could be compared%s%s\n", match->contestants[0].why[0] ? ": " : " yet.",
+                match->contestants[0].why);
     }
     fclose(verdict);
     match->verdict[sizeof match->verdict - 1] = '\0';

@@ -54,11 +54,11 @@ int page_write(const struct comparison *comparison, FILE *file)
     if (r < 0)
         return r;
 
+    errno = 0;
     fwrite(page_head, 1, page_head_size, file);
     write_escaped(json, file);
     fwrite(page_tail, 1, page_tail_size, file);
+    r = fflush(file) != 0 || ferror(file) ? -(errno ? errno : EIO) : 0;
     free(json);
-    if (fflush(file) != 0)
-        return -errno;
-    return ferror(file) ? -EIO : 0;
+    return r;
 }

@@ -16,6 +16,7 @@
 
 /* Of a recorded run. */
 #define TIMELINE_CALLS 80
+#define TIMELINE_CALLS_MAX 256
 #define TIMELINE_POISON_EACH 20
 #define TIMELINE_EVENTS "65536"
 #define TIMELINE_NS UINT64_C(1000000000)
@@ -98,9 +99,9 @@ void plan_recording(const struct play *play, const struct contestant *contestant
     while (plan->subject.arguments[n])
         n++;
     plan->subject.arguments[n] = "--trace=" TIMELINE_EVENTS;
-    plan->load.calls_room = TIMELINE_CALLS;
-    plan->load.count = plan->load.count == 0 ? TIMELINE_CALLS : MIN(plan->load.count, TIMELINE_CALLS);
-    plan->load.duration_ns = MIN((uint64_t)(play->options->seconds * 1e9), TIMELINE_NS);
-    plan->load.grace_ns = GRACE_NS;
+    plan->load.calls_room = plan->load.count > 0 ? MIN(plan->load.count, TIMELINE_CALLS_MAX) : TIMELINE_CALLS;
+    plan->load.count = plan->load.calls_room;
+    if (plan->load.duration_ns > 0)
+        plan->load.duration_ns = MIN(plan->load.duration_ns, TIMELINE_NS);
     plan->load.poison_each = TIMELINE_POISON_EACH;
 }

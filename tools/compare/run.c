@@ -10,17 +10,21 @@
 #define TICK_MS 100
 #define TICKS_EACH_SAMPLE 3
 
+/* A load may be over soon, and its server at rest again: at first it is looked at more often. */
+#define FIRST_TICKS 10
+#define FIRST_TICK_MS 10
+
 /* Until the load has ended, or, with `stays`, has done its requests. */
 static void watch(struct generator *generator, struct subject *subject, bool stays, const volatile bool *stop,
                   void (*tick)(void *data), void *data)
 {
     struct pollfd ended = { .fd = generator->pid_fd, .events = POLLIN };
-    for (unsigned ticks = 0; poll(&ended, 1, TICK_MS) <= 0; ticks++) {
+    for (unsigned ticks = 0; poll(&ended, 1, ticks < FIRST_TICKS ? FIRST_TICK_MS : TICK_MS) <= 0; ticks++) {
         if (*stop)
             generator_stop(generator);
         if (tick)
             tick(data);
-        if (ticks % TICKS_EACH_SAMPLE == 0)
+        if (ticks < FIRST_TICKS || ticks % TICKS_EACH_SAMPLE == 0)
             subject_sample(subject);
         if (stays && generator->result->done)
             return;

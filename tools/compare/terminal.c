@@ -8,14 +8,12 @@
 #include <unistd.h>
 #include <wchar.h>
 
-#define LEAST_WIDTH 40
-
 int terminal_width(FILE *stream, int otherwise)
 {
     struct winsize size;
     if (ioctl(fileno(stream), TIOCGWINSZ, &size) < 0 || size.ws_col == 0)
         return otherwise;
-    return size.ws_col < LEAST_WIDTH ? LEAST_WIDTH : size.ws_col;
+    return size.ws_col;
 }
 
 bool terminal_is_clever(FILE *stream)

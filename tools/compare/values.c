@@ -52,16 +52,16 @@ static void set_losses(const struct run *run, double *values)
 static void set_costs(const struct run *run, const struct cost *blank, double *values)
 {
     struct cost whole = cost_of(run);
-    double requests = run->load.answered, user_s = MAX(whole.user_s - blank->user_s, 0),
-           system_s = MAX(whole.system_s - blank->system_s, 0);
+    double requests = run->load.answered, user_s = whole.user_s - blank->user_s,
+           system_s = whole.system_s - blank->system_s;
     long voluntary = MAX(whole.voluntary - blank->voluntary, 0),
          involuntary = MAX(whole.involuntary - blank->involuntary, 0);
     values[TOTAL_CPU_S] = whole.user_s + whole.system_s;
     if (requests == 0)
         return;
-    values[USER_US] = user_s * 1e6 / requests;
-    values[SYSTEM_US] = system_s * 1e6 / requests;
-    values[CPU_US] = values[USER_US] + values[SYSTEM_US];
+    values[USER_US] = MAX(user_s, 0) * 1e6 / requests;
+    values[SYSTEM_US] = MAX(system_s, 0) * 1e6 / requests;
+    values[CPU_US] = MAX(user_s + system_s, 0) * 1e6 / requests;
     values[VOLUNTARY] = voluntary / requests;
     values[SWITCHES] = (voluntary + involuntary) / requests;
     if (whole.calls >= 0 && blank->calls >= 0)

@@ -174,21 +174,21 @@ static const char *question(const struct load *load, const struct client *client
     return load->plan->poison;
 }
 
-static void start_clock(struct load *load, struct client *client)
+static void start_clock(struct load *load, struct client *client, uint64_t now_ns)
 {
-    client->called_ns = clock_ns();
+    client->called_ns = now_ns;
     if (client->call)
         client->call->called_ns = client->called_ns;
     line_join(&load->asking, &client->place, client->called_ns);
 }
 
 /* The connection is there. Where it is to serve many requests, the first one's time does not include it. */
-static void come_up(struct load *load, struct client *client)
+static void come_up(struct load *load, struct client *client, uint64_t now_ns)
 {
     if (client->watched_out)
         look_for_lost_syn(load, client);
     if (load->reuses)
-        start_clock(load, client);
+        start_clock(load, client, now_ns);
     client->up = true;
 }
 
@@ -206,13 +206,14 @@ static void ask(struct load *load, struct client *client)
     char line[DIALOGUE_LINE_SIZE];
     size_t size;
     const char *text = question(load, client, line, &size);
+    uint64_t now_ns = clock_ns();   /* before: the server may be quick */
     ssize_t n = send(client->fd, text + client->sent, size - client->sent, MSG_NOSIGNAL);
     if (n < 0 && errno != EAGAIN && errno != EINTR) {
         break_off(load, client, errno);
         return;
     }
     if (n >= 0 && !client->up)
-        come_up(load, client);
+        come_up(load, client, now_ns);
     client->sent += n > 0 ? (unsigned)n : 0;
     if (client->poison && client->sent == size)
         load->result->poisoned++;

@@ -23,7 +23,7 @@ static void generate(struct shared *shared, struct load_plan plan, pid_t parent)
     if (getppid() != parent)
         _exit(1);
     signal(SIGINT, SIG_IGN);
-    signal(SIGTERM, SIG_DFL);
+    signal(SIGTERM, SIG_IGN);
     plan.calls = plan.calls_room > 0 ? shared->calls : NULL;
     shared->r = load_run(&plan, &shared->stop, &shared->result);
     _exit(0);

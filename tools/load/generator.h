@@ -14,8 +14,8 @@ struct generator {
     size_t shared_size;
 };
 
-/* Starts load_run() of a plan; its `calls` are the generator's own. A Control-C is for whoever started it, with whom it
- * dies. Returns 0 or -errno. generator_free() in any case. */
+/* Starts load_run() of a plan; its `calls` are the generator's own. A Control-C or SIGTERM is for whoever started it,
+ * with whom it dies. Returns 0 or -errno. generator_free() in any case. */
 int generator_start(struct generator *generator, const struct load_plan *plan);
 
 /* Asks it to end. */

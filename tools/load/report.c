@@ -92,10 +92,11 @@ static void print_remarks(const struct load_plan *plan, const struct load_result
         printf("%" PRIu64 " more requests were due when time was up, and waited for a free client: the server is\n"
                "slower than the rate, or there are too few --clients.\n", result->waiting);
     if (result->late > 0)
-        printf("%" PRIu64 " requests were sent over 1 ms late, although a client was free: something else had the CPU.\n",
-               result->late);
+        printf("%" PRIu64 " requests were sent over 1 ms late, although a client was free: something else\n"
+               "had the CPU.\n", result->late);
     if (result->wrong > 0 && result->answered == 0 && plan->dialogue.expects == LOAD_CAPITALS)
-        puts("Not one answer was the line in capitals, as `upper` gives it: --send=TEXT says what to ask another handler.");
+        puts("Not one answer was the line in capitals, as `upper` gives it: --send=TEXT says what to ask another\n"
+             "handler.");
     if (load_was_bottleneck(plan, result))
         puts("The generator itself was the limit: the figures tell about it, and not about the server alone.");
 }
