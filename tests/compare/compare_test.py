@@ -348,6 +348,7 @@ class BadInput(unittest.TestCase):
         done = compare('-s', 'serial,thread', '-r', '1', '-t', '0.1', '--send=a\\n', '--expect=B\\n', 'upper')
         self.assertEqual(done.returncode, 1)
         self.assertIn('Wrong answers came from serial and thread', done.stdout)
+        self.assertIn('The first one, under serial:\nasked 1: 2 bytes: a\\n\nheard 1: 2 bytes: A\\n\n', done.stdout)
         self.assertIn('wrong answers', done.stderr)
         done = compare('-s', 'serial,thread', '-r', '1', '-t', '0.1', 'visits')     # "1", then "2"
         self.assertEqual(done.returncode, 1)

@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 #include <time.h>
-#include "../load/histogram.h"
+#include "../load/load.h"
 #include "machine.h"
 #include "metrics.h"
 #include "statistics.h"
@@ -26,6 +26,7 @@ struct contestant {
     double (*values)[METRICS];      /* of each round; NaN: not known, or not of this scenario */
     struct histogram *latency;      /* of all rounds together */
     bool bottleneck;                /* the load generator was the limit in half of the rounds or more */
+    struct load_example example;    /* of a wrong answer, the first */
     bool died;                      /* the server was killed by a signal or exited by itself, in any round */
     struct subject_worker workers[WORKERS_SHOWN];   /* of the last round */
     unsigned n_workers;

@@ -37,6 +37,8 @@ static void keep_run(struct play *play, struct contestant *contestant, const str
     values_of(play, run, contestant->values[contestant->rounds++]);
     histogram_merge(contestant->latency, &run->load.latency);
     contestant->died |= run->died;
+    if (contestant->example.question_size == 0)
+        contestant->example = run->load.example;
     *bottlenecks += load_was_bottleneck(&plan->load, &run->load);
     contestant->bottleneck = 2 * *bottlenecks >= contestant->rounds;
     memcpy(contestant->workers, run->workers, sizeof run->workers);

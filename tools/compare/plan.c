@@ -10,8 +10,7 @@
 #define POISON_EACH 100
 #define DRIP_MS 100
 
-/* Once no more requests begin. Who is being served has its answer long before; who is not must not hold up the class.
- * */
+/* Once no more requests begin. Who is being served has its answer long before; who is not must not keep the class. */
 #define GRACE_NS UINT64_C(500000000)
 
 /* Of a recorded run. */
@@ -72,7 +71,6 @@ static void plan_load(const struct play *play, struct load_plan *load)
         .patience_ns = PATIENCE_NS,
         .grace_ns = by_time ? GRACE_NS : PATIENCE_NS,
         .dialogue = play->dialogue,
-       
         .cpu = scenario->all_cpus ? -1 : play->comparison->machine.load_cpu,
     };
     load->count = (uint64_t)scenario->requests_each * (load->clients - load->slow);

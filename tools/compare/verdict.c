@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "../client_show.h"
 #include "scenario.h"
 
 static double median(const struct contestant *contestant, enum metric metric)
@@ -80,10 +81,25 @@ static bool find_ends(const struct match *match, enum metric metric, choice *cho
     return true;
 }
 
+static void show_example(const struct match *match, FILE *verdict)
+{
+    for (unsigned i = 0; i < match->n_contestants; i++) {
+        const struct contestant *contestant = &match->contestants[i];
+        const struct load_example *example = &contestant->example;
+        if (example->question_size == 0)
+            continue;
+        fprintf(verdict, "The first one, under %s:\n", contestant->name);
+        show_bytes(verdict, "asked", 1, example->question, example->question_size);
+        show_bytes(verdict, "heard", 1, example->answer, example->answer_size);
+        return;
+    }
+}
+
 void conclude_faults(const struct match *match, FILE *verdict)
 {
     tell(verdict, match, is_wrong, "Wrong answers came from ",
          ": the handler does not bear these strategies, or is at fault itself.\n");
+    show_example(match, verdict);
     if (!match->scenario->poisoned)
         tell(verdict, match, has_died, "The server died under ", ": the handler crashed, or ended it.\n");
 }

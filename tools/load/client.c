@@ -262,6 +262,26 @@ void client_begin(struct load *load, struct client *client, uint64_t due_ns, uin
 
 /* --- hearing ------------------------------------------------------------------------------------------------------ */
 
+static size_t keep_beginning(char *kept, const char *bytes, size_t size)
+{
+    size_t n = size < LOAD_EXAMPLE_SIZE ? size : LOAD_EXAMPLE_SIZE;
+    memcpy(kept, bytes, n);
+    return n;
+}
+
+/* Where a large answer comes in pieces, the first wrong one. */
+static void keep_example(const struct load *load, const struct client *client, size_t size)
+{
+    struct load_example *example = &load->result->example;
+    char line[DIALOGUE_LINE_SIZE];
+    size_t question_size;
+    if (example->question_size > 0)
+        return;
+    const char *text = question(load, client, line, &question_size);
+    example->answer_size = keep_beginning(example->answer, load->buffer, size);
+    example->question_size = keep_beginning(example->question, text, question_size);
+}
+
 static void hear(struct load *load, struct client *client)
 {
     ssize_t n = recv(client->fd, load->buffer, CLIENT_BUFFER_SIZE, 0);
@@ -275,10 +295,12 @@ static void hear(struct load *load, struct client *client)
         return;
     enum verdict verdict = dialogue_check(&load->plan->dialogue, client->number, &client->answer, load->buffer,
                                           (size_t)n);
-    if (client->spoiled || verdict == ANSWER_WRONG || (verdict == ANSWER_PART && !load->stream))
+    if (client->spoiled || verdict == ANSWER_WRONG || (verdict == ANSWER_PART && !load->stream)) {
+        keep_example(load, client, (size_t)n);
         fail(load, client, &load->result->wrong, clock_ns());
-    else if (verdict == ANSWER_WHOLE)
+    } else if (verdict == ANSWER_WHOLE) {
         succeed(load, client, clock_ns());
+    }
 }
 
 /* A client that has asked nothing, or a slow one. */

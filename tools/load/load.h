@@ -14,6 +14,7 @@
 
 #define LOAD_CLIENTS_MAX 1000000
 #define LOAD_WHY_SIZE 160
+#define LOAD_EXAMPLE_SIZE 64
 #define LOAD_QUESTION_SIZE_MAX 65507    /* bytes of the largest datagram over IPv4 */
 
 /* What is asked, and what must come back. */
@@ -60,6 +61,12 @@ struct load_plan {
     unsigned calls_room;
 };
 
+/* A wrong answer, for a look at it: the beginnings of what was asked and of what came; sizes as far as kept. */
+struct load_example {
+    size_t question_size, answer_size;      /* question_size 0: there was none */
+    char question[LOAD_EXAMPLE_SIZE], answer[LOAD_EXAMPLE_SIZE];
+};
+
 struct load_result {
     uint64_t begun;             /* requests, poison not counted */
     uint64_t answered;          /* rightly */
@@ -67,6 +74,7 @@ struct load_result {
     int refusal;                /* the errno of the last one refused; 0: none was */
     uint64_t cut_off;           /* ended or reset before the whole answer had come */
     uint64_t wrong;             /* another answer than expected */
+    struct load_example example;        /* the first of them */
     uint64_t unanswered;        /* given up after patience_ns or grace_ns */
     uint64_t poisoned;          /* poison sent */
     uint64_t called_again;      /* connections whose first SYN was lost: the backlog was full (TCP_INFO) */

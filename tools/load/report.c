@@ -82,6 +82,13 @@ static void print_latencies(const struct load_plan *plan, const struct load_resu
     }
 }
 
+static void print_example(const struct load_example *example)
+{
+    puts("The first wrong answer:");
+    show_bytes(stdout, "asked", 1, example->question, example->question_size);
+    show_bytes(stdout, "heard", 1, example->answer, example->answer_size);
+}
+
 static void print_remarks(const struct load_plan *plan, const struct load_result *result)
 {
     if (result->outage_ns > 0)
@@ -97,6 +104,8 @@ static void print_remarks(const struct load_plan *plan, const struct load_result
     if (result->wrong > 0 && result->answered == 0 && plan->dialogue.expects == LOAD_CAPITALS)
         puts("Not one answer was the line in capitals, as `upper` gives it: --send=TEXT says what to ask another\n"
              "handler.");
+    if (result->wrong > 0)
+        print_example(&result->example);
     if (load_was_bottleneck(plan, result))
         puts("The generator itself was the limit: the figures tell about it, and not about the server alone.");
 }
