@@ -218,6 +218,9 @@ class Scenarios(unittest.TestCase):
         self.assertGreater(value(found['fork'], 'control_cpu_s'), 0)
         self.assertEqual(len(found['prefork:2']['workers']), 2)
         self.assertEqual(len(found['pool:2']['workers']), 2)
+        verdict = '\n'.join(measured('unp', USUAL)['scenarios'][0]['verdict'])
+        self.assertRegex(verdict, r'prefork:2: each of 2 workers served \d+ to \d+ connections\.')
+        self.assertNotIn('fork: each', verdict.replace('prefork', ''))
 
     def test_every_scenario_has_its_test(self):
         done = compare('-S', 'nothing')

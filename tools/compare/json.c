@@ -206,8 +206,9 @@ static json_t *contestant_to_json(const struct match *match, const struct contes
 {
     return json_pack("{s:o, s:o, s:o, s:o, s:b, s:b, s:o, s:o, s:o, s:o, s:o}", "name", text_or_null(contestant->name),
                      "strategy", text_or_null(contestant->strategy), "discipline",
-                     text_or_null(contestant->discipline), "skipped", text_or_null(contestant->why), "bottleneck", contestant->bottleneck, "died", contestant->died,
-                     "summary", summary_to_json(match, contestant), "rounds", rounds_to_json(contestant), "latency",
+                     text_or_null(contestant->discipline), "skipped", text_or_null(contestant->why), "bottleneck",
+                     contestant->bottleneck, "died", contestant->died, "summary",
+                     summary_to_json(match, contestant), "rounds", rounds_to_json(contestant), "latency",
                      latency_to_json(contestant->latency), "workers", workers_to_json(contestant), "timeline",
                      timeline_to_json(&contestant->timeline));
 }

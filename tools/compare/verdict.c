@@ -312,6 +312,18 @@ void conclude_wakeups(const struct match *match, FILE *verdict)
     conclude_cost(match, is_sound, verdict);
 }
 
+/* UNP's second figure: how evenly the kernel shares connections out. Most first, and pid 0 is no one worker. */
+static void tell_shares(const struct contestant *contestant, FILE *verdict)
+{
+    unsigned n = contestant->n_workers;
+    if (n > 0 && contestant->workers[n - 1].pid == 0)
+        n--;
+    if (n > 1)
+        fprintf(verdict, "%s: each of %u workers served %llu to %llu connections.\n", contestant->name, n,
+                (unsigned long long)contestant->workers[n - 1].served,
+                (unsigned long long)contestant->workers[0].served);
+}
+
 void conclude_control(const struct match *match, FILE *verdict)
 {
     unsigned order[match->n_contestants + 1], n = match_rank(match, CONTROL_CPU_S, order);
@@ -327,4 +339,6 @@ void conclude_control(const struct match *match, FILE *verdict)
         before = ", ";
     }
     fputs(before[0] == ',' ? ".\n" : "", verdict);
+    for (unsigned i = 0; i < match->n_contestants; i++)
+        tell_shares(&match->contestants[i], verdict);
 }
