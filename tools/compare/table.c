@@ -364,8 +364,8 @@ static void put_note(const struct table *table)
         snprintf(text, sizeof text, "Medians, of errors the most in a round; differences by the signed-rank test of "
                  "Wilcoxon, round by round, level %s.", number_format(SIGNED_RANK_LEVEL, 2, level));
     else if (has_rivals(table->match))
-        snprintf(text, sizeof text, "Medians, of errors the most in a round; only %d rounds or more can tell what is "
-                 "no chance.",
+        snprintf(text, sizeof text, "Medians, of errors the most in a round; only %d rounds or more can tell what "
+                 "is not chance.",
                  SIGNED_RANK_LEAST);
     text_wrap(table->out, text, prose_width(table), 0);
     if (has_unanswered(table->match))

@@ -327,10 +327,15 @@ static void tell_shares(const struct contestant *contestant, FILE *verdict)
 void conclude_control(const struct match *match, FILE *verdict)
 {
     unsigned order[match->n_contestants + 1], n = match_rank(match, CONTROL_CPU_S, order);
-    const char *before = "Process control, from least to most: ";
+    const struct contestant *best, *worst;
+    const char *before = "From least to most: ";
     if (n == 0)
         fprintf(verdict, "Process control is what a design costs beside the iterative server, serial, which did not "
                 "run.\n");
+    if (find_ends(match, CONTROL_CPU_S, is_sound, &best, &worst))
+        fprintf(verdict, "Process control costs most under %s: %.3f s of processor time beside the iterative server's "
+                "%.3f s.\n", worst->name, median(worst, CONTROL_CPU_S),
+                median(worst, TOTAL_CPU_S) - median(worst, CONTROL_CPU_S));
     for (unsigned i = 0; i < n; i++) {
         const struct contestant *contestant = &match->contestants[order[i]];
         if (strcmp(contestant->name, "serial") == 0)

@@ -97,7 +97,7 @@ function barChart(rows, axis, layers, legend) {
             scales: {
                 x: { beginAtZero: true, suggestedMax: Math.max(0, ...rows.map(row => row.spread?.high ?? 0)),
                      title: { display: true, text: axis }, grid: { drawBorder: false },
-                     ticks: { maxTicksLimit: NARROW.matches ? 5 : 7, maxRotation: 0 } },
+                     ticks: { maxTicksLimit: NARROW.matches ? 4 : 6, maxRotation: 0, autoSkipPadding: 12 } },
                 y: { stacked: true, grid: { display: false, drawBorder: false }, ticks: { autoSkip: false } },
             },
             plugins: { legend: { display: legend, align: "start", labels: { boxWidth: 22 } } },
