@@ -92,6 +92,7 @@ class Scenarios(unittest.TestCase):
         found = contestants('short')
         self.assertEqual(list(found), USUAL.split(','))
         self.check_all_answered(found)
+        self.assertIn('That is what 1 round says: it takes 6', measured('short')['scenarios'][0]['verdict'][-1])
 
     @unless_sanitized
     def test_talk_a_crew_serves_as_many_as_it_has_workers(self):
@@ -240,6 +241,7 @@ class Figures(unittest.TestCase):
                 match = json.load(file)['scenarios'][0]
         serial, fork = match['contestants']
         self.assertEqual(match['baseline'], 'serial')
+        self.assertNotIn('That is what', ' '.join(match['verdict']))
         self.assertEqual(serial['summary']['throughput']['judgement'], 'baseline')
         self.assertIn(fork['summary']['cpu_us']['judgement'], ['more', 'too close to call'])
         for one in (serial, fork):

@@ -186,6 +186,15 @@ static int find_baseline(const struct match *match)
     return first;
 }
 
+/* Where the test has nothing to say, the verdict must not sound as if it had. */
+static void admit_chance(const struct match *match, FILE *verdict)
+{
+    unsigned rounds = match->contestants[match->baseline].rounds;
+    if (match->n_contestants > 1 && rounds < SIGNED_RANK_LEAST)
+        fprintf(verdict, "That is what %u round%s: it takes %d to tell small differences from chance.\n", rounds,
+                rounds == 1 ? " says" : "s say", SIGNED_RANK_LEAST);
+}
+
 static int conclude(struct match *match)
 {
     FILE *verdict = fmemopen(match->verdict, sizeof match->verdict, "w");
@@ -195,6 +204,7 @@ static int conclude(struct match *match)
     if (match->baseline >= 0) {
         conclude_faults(match, verdict);
         match->scenario->conclude(match, verdict);
+        admit_chance(match, verdict);
     } else {
         fprintf(verdict, "Nothing could be compared%s%s\n", match->contestants[0].why[0] ? ": " : " yet.",
                 match->contestants[0].why);
