@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 #include <switchboard/address.h>
+#include "arguments.h"
 #include "client_auth.h"
 #include "client_connect.h"
 #include "client_talk.h"
@@ -185,18 +186,6 @@ static const struct argp parser = {
 
 /* --- the command -------------------------------------------------------------------------------------------------- */
 
-/* Returns the exit status that a bad address deserves, 0 for a good one. */
-static int parse_address(const char *text, struct sb_address *ret_address)
-{
-    const char *why = NULL;
-    int r = sb_address_parse(text, NULL, ret_address, &why);
-
-    if (r == 0)
-        return 0;
-    fprintf(stderr, "switchboard client: address '%s': %s\n", text, why ? why : strerror(-r));
-    return r == -EINVAL || r == -ENAMETOOLONG ? 2 : 1;
-}
-
 /* Why these options cannot be used with datagrams, or NULL. */
 static const char *connection_need(const struct options *options)
 {
@@ -235,7 +224,7 @@ static int talk(struct options *options, const struct sb_address *address)
 static int run(struct options *options)
 {
     struct sb_address address;
-    int status = parse_address(options->address, &address);
+    int status = argument_address("switchboard client", options->address, &address);
 
     if (status != 0)
         return status;

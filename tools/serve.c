@@ -11,6 +11,7 @@
 #include <switchboard/switchboard.h>
 #include <unistd.h>
 
+#include "arguments.h"
 #include "plugins.h"
 
 #define DEFAULT_ADDRESS "tcp://127.0.0.1:8081"
@@ -66,16 +67,6 @@ static const struct argp_option option_table[] = {
 };
 
 /* --- the command line --------------------------------------------------------------------------------------------- */
-
-static int parse_number(struct argp_state *state, const char *name, const char *text, long min, long max)
-{
-    char *end;
-    errno = 0;
-    long number = strtol(text, &end, 10);
-    if (end == text || *end != '\0' || errno != 0 || number < min || number > max)
-        argp_failure(state, 2, 0, "--%s=%s: it must be a whole number from %ld to %ld", name, text, min, max);
-    return (int)number;
-}
 
 static int parse_seconds(struct argp_state *state, const char *name, const char *text)
 {
@@ -137,7 +128,7 @@ static error_t parse_limit(int key, const char *text, struct argp_state *state)
         if (limit->key != key)
             continue;
         *(int *)((char *)config + limit->offset) =
-            limit->max ? parse_number(state, limit->name, text, limit->min, limit->max)
+            limit->max ? argument_number(state, limit->name, text, limit->min, limit->max)
                        : parse_seconds(state, limit->name, text);
         return 0;
     }

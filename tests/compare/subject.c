@@ -280,9 +280,9 @@ Test(subject, all_processes_and_threads_are_there_at_once_and_weighed)
                      subject.processes);
         cr_expect_eq(subject.threads, expected[i].threads, "%s: %u threads", expected[i].strategy, subject.threads);
         cr_expect_gt(subject.pss_kb, 0);
-        cr_expect_gt(subject_pss_kb(&subject), 0);
+        cr_expect_gt(subject_sample(&subject), 0);
         finish();
-        cr_expect_eq(subject_pss_kb(&subject), 0);
+        cr_expect_eq(subject_sample(&subject), 0);
     }
 }
 

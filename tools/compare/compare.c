@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "../arguments.h"
 #include "../load/text.h"
 #include "contestants.h"
 #include "match.h"
@@ -56,16 +57,6 @@ static const struct argp_option option_table[] = {
 };
 
 /* --- the command line --------------------------------------------------------------------------------------------- */
-
-static long parse_number(struct argp_state *state, const char *name, const char *text, long min, long max)
-{
-    char *end;
-    errno = 0;
-    long number = strtol(text, &end, 10);
-    if (end == text || *end != '\0' || errno != 0 || number < min || number > max)
-        argp_failure(state, 2, 0, "--%s=%s: it must be a whole number from %ld to %ld", name, text, min, max);
-    return number;
-}
 
 static double parse_seconds(struct argp_state *state, const char *text)
 {
@@ -126,16 +117,16 @@ static error_t parse(int key, char *text, struct argp_state *state)
         arguments->scenarios = text;
         return 0;
     case 'c':
-        options->clients = parse_number(state, "clients", text, 1, LOAD_CLIENTS_MAX);
+        options->clients = argument_number(state, "clients", text, 1, LOAD_CLIENTS_MAX);
         return 0;
     case 't':
         options->seconds = parse_seconds(state, text);
         return 0;
     case 'r':
-        options->rounds = parse_number(state, "rounds", text, 1, ROUNDS_MAX);
+        options->rounds = argument_number(state, "rounds", text, 1, ROUNDS_MAX);
         return 0;
     case 'w':
-        arguments->workers = parse_number(state, "workers", text, 1, 1000);
+        arguments->workers = argument_number(state, "workers", text, 1, 1000);
         return 0;
     case 'f':
         options->force = true;
@@ -182,14 +173,14 @@ static unsigned workers_of(const struct arguments *arguments, const struct scena
 }
 
 /* A limit of the machine, said before anything runs. */
-static int check_limits(const struct arguments *arguments, const struct scenario *scenario)
+static int check_limits(const struct arguments *arguments, const struct match *match)
 {
     struct rlimit limit;
-    unsigned clients = match_clients(scenario, &arguments->options, workers_of(arguments, scenario));
+    unsigned clients = match_clients(match->scenario, &arguments->options, match->workers);
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_max >= clients + SPARE_DESCRIPTORS)
         return 0;
     fprintf(stderr, "switchboard compare: %u clients of scenario %s need %u descriptors, but a process may have %lu "
-            "here; raise that as root with 'ulimit -Hn %u', or say --clients=N\n", clients, scenario->name,
+            "here; raise that as root with 'ulimit -Hn %u', or say --clients=N\n", clients, match->scenario->name,
             clients + SPARE_DESCRIPTORS, (unsigned long)limit.rlim_max, clients + SPARE_DESCRIPTORS);
     return -EMFILE;
 }
@@ -201,10 +192,11 @@ static int add_match(struct comparison *comparison, const struct arguments *argu
                      : scenario->strategies ? scenario->strategies : usual_strategies;
     char why[SUBJECT_WHY_SIZE] = "";
     match->scenario = scenario;
-    int r = contestants_make(list, workers_of(arguments, scenario), !arguments->strategies, match, why);
+    match->workers = workers_of(arguments, scenario);
+    int r = contestants_make(list, match->workers, !arguments->strategies, match, why);
     if (r < 0)
         fprintf(stderr, "switchboard compare: --strategies: %s\n", r == -ENOMEM ? strerror(ENOMEM) : why);
-    return r < 0 ? r : check_limits(arguments, scenario);
+    return r < 0 ? r : check_limits(arguments, match);
 }
 
 static void complain_of_scenario(const char *name)
@@ -298,7 +290,7 @@ static int play(struct comparison *comparison, const struct arguments *arguments
     int r = 0, written = 0;
     for (unsigned i = 0; r == 0 && written == 0 && i < comparison->n_matches; i++) {
         struct match *match = &comparison->matches[i];
-        r = match_play(comparison, match, &arguments->options, workers_of(arguments, match->scenario));
+        r = match_play(comparison, match, &arguments->options);
         table_print(comparison, match, stdout);
         if (i == 0 && comparison->prediction)
             predict_print(comparison, stdout);
@@ -375,15 +367,14 @@ static void close_outputs(struct outputs *outputs)
 
 static int compare(struct comparison *comparison, const struct arguments *arguments, struct outputs *outputs)
 {
-    time_t started = time(NULL);
     struct timespec began, ended;
+    comparison->started = time(NULL);
     machine_look(&comparison->machine);
     if (arguments->predict && predict_ask(comparison, stdin, stderr, &stopped) < 0) {
         fprintf(stderr, "\nswitchboard compare: no ranking was given, so nothing was run\n");
         return -ECANCELED;
     }
     clock_gettime(CLOCK_MONOTONIC, &began);
-    comparison->started = started;
     int r = play(comparison, arguments);
     clock_gettime(CLOCK_MONOTONIC, &ended);
     comparison->seconds = ended.tv_sec - began.tv_sec + (ended.tv_nsec - began.tv_nsec) / 1e9;

@@ -45,11 +45,9 @@ static void keep_run(struct play *play, struct contestant *contestant, const str
     contestant->n_workers = run->n_workers;
 }
 
-static int measure_blank(struct play *play, struct contestant *contestant)
+static int measure_blank(struct play *play, struct contestant *contestant, const struct run_plan *plan)
 {
-    struct run_plan plan;
-    plan_run(play, contestant, &plan);
-    int r = run_blank(&plan, play->options->stop, play->run, contestant->why);
+    int r = run_blank(plan, play->options->stop, play->run, contestant->why);
     play->blanks[play->current] = cost_of(play->run);
     return r;
 }
@@ -61,8 +59,8 @@ static int turn(struct play *play, struct contestant *contestant, unsigned *bott
     if (contestant->why[0] != '\0')
         return 0;
     tick(play);
-    int r = play->round == 1 ? measure_blank(play, contestant) : 0;
     plan_run(play, contestant, &plan);
+    int r = play->round == 1 ? measure_blank(play, contestant, &plan) : 0;
     if (r == 0)
         r = run_once(&plan, play->options->stop, tick, play, play->run, contestant->why);
     if (r == 0)
@@ -152,8 +150,7 @@ static void describe(struct play *play)
     const struct scenario *scenario = match->scenario;
     match->handler = scenario->handler ? scenario->handler : play->options->handler;
     snprintf(match->family, sizeof match->family, "%s", scenario->family);
-    match->workers = play->workers;
-    match->clients = match_clients(scenario, play->options, play->workers);
+    match->clients = match_clients(scenario, play->options, match->workers);
     match->seconds = scenario->requests_each > 0 && !scenario->in_time ? 0 : play->options->seconds;
     match->rounds = play->options->rounds;
     match->baseline = -1;
@@ -214,10 +211,9 @@ static int conclude(struct match *match)
     return 0;
 }
 
-int match_play(const struct comparison *comparison, struct match *match, const struct match_options *options,
-               unsigned workers)
+int match_play(const struct comparison *comparison, struct match *match, const struct match_options *options)
 {
-    struct play play = { .comparison = comparison, .match = match, .options = options, .workers = workers,
+    struct play play = { .comparison = comparison, .match = match, .options = options,
                          .began_s = now_s() };
     char why[SUBJECT_WHY_SIZE] = "";
     describe(&play);

@@ -43,7 +43,7 @@ void plan_subject(const struct play *play, const struct contestant *contestant, 
         .cpus = scenario->all_cpus ? machine->all_cpus : machine->server_cpus,
     };
     /* Each worker of prefork has its share of these, and may get more callers than that. */
-    unsigned room = MAX(1000, 2 * match_clients(scenario, play->options, play->workers));
+    unsigned room = MAX(1000, 2 * play->match->clients);
     snprintf(connections, sizeof connections, "--max-connections=%u", room);
     snprintf(children, sizeof children, "--max-children=%u", room);
     plan->arguments[n++] = connections;
@@ -65,8 +65,7 @@ static void plan_load(const struct play *play, struct load_plan *load)
     bool by_time = scenario->requests_each == 0 || scenario->in_time;
     *load = (struct load_plan){
         .talk = scenario->talk, .hold = scenario->stays,
-        .clients = match_clients(scenario, play->options, play->workers),
-        .slow = slow_clients(scenario, play->workers), .drip_ms = DRIP_MS,
+        .clients = play->match->clients, .slow = slow_clients(scenario, play->match->workers), .drip_ms = DRIP_MS,
         .duration_ns = by_time ? seconds_ns : 0,
         .patience_ns = PATIENCE_NS,
         .grace_ns = by_time ? GRACE_NS : PATIENCE_NS,

@@ -17,7 +17,6 @@ struct play {
     const struct comparison *comparison;
     struct match *match;
     const struct match_options *options;
-    unsigned workers;
     struct load_dialogue dialogue;
     char *answer;                   /* of the dialogue, when it is made or learnt */
     struct run *run;                /* the one under way */

@@ -34,9 +34,9 @@ static void watch(struct generator *generator, struct subject *subject, bool sta
 /* Its peaks, while the connections are still there, and what each of them costs: of a few it would be chance. */
 static void weigh(struct subject *subject, const struct load_result *load, bool stays, long before_kb, struct run *run)
 {
-    subject_sample(subject);
+    long after_kb = subject_sample(subject);
     if (stays && 2 * load->answered >= load->begun)
-        run->connection_kb = (double)(subject_pss_kb(subject) - before_kb) / load->answered;
+        run->connection_kb = (double)(after_kb - before_kb) / load->answered;
 }
 
 static void keep_usage(struct subject *subject, struct run *run)
@@ -75,7 +75,7 @@ static int put_load_on(struct subject *subject, const struct run_plan *plan, con
     struct load_plan load = plan->load;
     struct generator generator;
     load.address = subject->address;
-    long before_kb = load.hold ? subject_pss_kb(subject) : 0;
+    long before_kb = load.hold ? subject_sample(subject) : 0;
     int r = generator_start(&generator, &load);
     if (r < 0)
         snprintf(why, SUBJECT_WHY_SIZE, "cannot start the load: %s", strerror(-r));

@@ -292,26 +292,18 @@ static void empty_stdout(const struct subject *subject)
         ;
 }
 
-void subject_sample(struct subject *subject)
+long subject_sample(struct subject *subject)
 {
     struct process_tree tree;
     empty_stdout(subject);
     if (subject->pid == 0 || process_tree_look(subject->pid, &tree) < 0)
-        return;
-    subject->pss_kb = MAX(subject->pss_kb, process_tree_pss_kb(&tree));
+        return 0;
+    long pss_kb = process_tree_pss_kb(&tree);
+    subject->pss_kb = MAX(subject->pss_kb, pss_kb);
     subject->processes = MAX(subject->processes, tree.n);
     subject->threads = MAX(subject->threads, tree.threads);
     process_tree_finish(&tree);
-}
-
-long subject_pss_kb(const struct subject *subject)
-{
-    struct process_tree tree;
-    if (subject->pid == 0 || process_tree_look(subject->pid, &tree) < 0)
-        return 0;
-    long kb = process_tree_pss_kb(&tree);
-    process_tree_finish(&tree);
-    return kb;
+    return pss_kb;
 }
 
 void subject_complaint(const struct subject *subject, char *text, size_t size)

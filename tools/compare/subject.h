@@ -53,12 +53,9 @@ int subject_start(struct subject *subject, const struct subject_plan *plan, cons
  * ended, -ECANCELED when *stop (may be NULL) gets true, -ENOMEM. */
 int subject_settle(struct subject *subject, const volatile bool *stop);
 
-/* Looks at its processes now, and raises the peaks. Costs some CPU time of the caller for each process. Takes away what
+/* Looks at its processes now, and raises the peaks; returns its memory, in KB of PSS, 0 when it is gone. Costs some CPU time of the caller for each process. Takes away what
  * the server has written to stdout, which waits there for long when nobody does. */
-void subject_sample(struct subject *subject);
-
-/* Its memory now, in KB of PSS. */
-long subject_pss_kb(const struct subject *subject);
+long subject_sample(struct subject *subject);
 
 /* Whether it still runs; it may have crashed. Sets status and usage when it does not. */
 bool subject_is_alive(struct subject *subject);

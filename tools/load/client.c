@@ -206,7 +206,7 @@ static void ask(struct load *load, struct client *client)
     char line[DIALOGUE_LINE_SIZE];
     size_t size;
     const char *text = question(load, client, line, &size);
-    uint64_t now_ns = clock_ns();   /* before: the server may be quick */
+    uint64_t now_ns = client->up ? 0 : clock_ns();      /* before: the server may be quick */
     ssize_t n = send(client->fd, text + client->sent, size - client->sent, MSG_NOSIGNAL);
     if (n < 0 && errno != EAGAIN && errno != EINTR) {
         break_off(load, client, errno);

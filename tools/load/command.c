@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <switchboard/address.h>
+#include "../arguments.h"
 #include "load.h"
 #include "text.h"
 #include "report.h"
@@ -134,17 +135,6 @@ static const struct argp parser = {
 
 /* --- the plan ----------------------------------------------------------------------------------------------------- */
 
-/* Returns the exit status that a bad address deserves, 0 for a good one. */
-static int parse_address(const char *text, struct sb_address *ret_address)
-{
-    const char *why = NULL;
-    int r = sb_address_parse(text, NULL, ret_address, &why);
-    if (r == 0)
-        return 0;
-    fprintf(stderr, "switchboard load: address '%s': %s\n", text, why ? why : strerror(-r));
-    return r == -EINVAL || r == -ENAMETOOLONG ? 2 : 1;
-}
-
 static int parse_text(const char *option, const char *text, size_t max, char **ret_bytes, size_t *ret_size)
 {
     int r = text_unescape(text, ret_bytes, ret_size);
@@ -213,7 +203,7 @@ static int run(const struct options *options)
     struct load_plan plan = make_plan(options);
     struct load_dialogue *dialogue = &plan.dialogue;
     char address[SB_ADDRESS_TEXT_SIZE], *question = NULL, *answer = NULL;
-    int status = parse_address(options->address, &plan.address);
+    int status = argument_address("switchboard load", options->address, &plan.address);
     if (status == 0)
         sb_address_format(&plan.address, address);
     if (status == 0 && options->send) {
