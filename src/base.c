@@ -1,50 +1,15 @@
-/* BaseServer: the one accept loop, and what every class inherits in the end. */
+#include "base.h"
+
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "accept.h"
-#include "child.h"
+#include "dispatch.h"
+#include "drain.h"
 #include "family/batch.h"
-#include "worker.h"
-
-static void count_accept(struct sb_server *server)
-{
-    if (server->retire.fd < 0 || atomic_fetch_sub(&server->accepts_left, 1) != 1)
-        return;
-    sb_wakeup_set(&server->retire);
-    __atomic_store_n(&server->process_slot->retired, 1, __ATOMIC_RELEASE);
-    sb_wakeup_set(&server->notice);
-}
-
-/* The loop that has taken it ends it, too, and waits for the next. */
-static void turn_away(struct sb_request *request)
-{
-    sb_request_end(request);
-    sb_slot_enter(sb_worker.slot, SB_WAITING);
-}
-
-int sb_base_dispatch(struct sb_gate *gate, struct sb_request *request)
-{
-    struct sb_server *server = gate->server;
-    count_accept(server);
-    sb_slot_accept(sb_worker.slot, &request->client);
-    if (!methods(server)->verify_request(request)) {
-        turn_away(request);
-        return 0;
-    }
-    request->phase = "process_request";
-    int r = methods(server)->process_request(request);
-    if (r == 0)
-        sb_shortage_ends(server);
-    if (r >= 0)
-        return 0;
-    if (!atomic_load(&server->shortage))
-        methods(server)->handle_error(request, r);
-    sb_shortage_begins(server, "cannot start a worker for a request", r);
-    turn_away(request);
-    return r;
-}
+#include "ground/clock.h"
+#include "handlers.h"
+#include "listener.h"
 
 static int loop_timeout_ms(const struct sb_server *server)
 {
@@ -60,7 +25,7 @@ static int run_loop(struct sb_gate *gate)
     do {
         sb_slot_enter(sb_worker.slot, SB_WAITING);
         r = sb_gate_next(gate, timeout_ms, &request);
-        if (r == 1 && sb_base_dispatch(gate, request) < 0)
+        if (r == 1 && sb_dispatch(gate, request) < 0)
             sb_gate_pause(gate);
         methods(server)->service_actions(server);
     } while (r >= 0);
@@ -78,40 +43,20 @@ static int handle_one(struct sb_gate *gate)
     while ((r = sb_gate_next(gate, sb_remaining_ms(deadline_ns), &request)) == 0 && sb_remaining_ms(deadline_ns) != 0)
         methods(server)->service_actions(server);
     if (r == 1)
-        sb_base_dispatch(gate, request);
+        sb_dispatch(gate, request);
     else if (r == 0)
         methods(server)->handle_timeout(server);
     return r == -ECANCELED ? 0 : r;
 }
 
-int sb_base_work(struct sb_server *server, int (*body)(struct sb_gate *gate))
-{
-    struct sb_gate gate;
-    int r = sb_gate_open(&gate, server, SB_GATE_WORKER);
-    if (r < 0)
-        return r;
-    struct sb_slot *slot = sb_worker.slot ? NULL : sb_slot_claim(server, sb_worker.index);
-    if (slot)
-        sb_slot_occupy(server, slot, gettid());
-    sb_worker.in_loop = true;
-    r = body(&gate);
-    sb_worker.in_loop = false;
-    if (slot) {
-        sb_slot_release(server, slot, SB_FREE);
-        sb_worker.slot = NULL;
-    }
-    sb_gate_close(&gate);
-    return r;
-}
-
 static int base_serve_forever(struct sb_server *server)
 {
-    return sb_base_work(server, run_loop);
+    return sb_work(server, run_loop);
 }
 
 int sb_base_handle_request(struct sb_server *server)
 {
-    return sb_base_work(server, handle_one);
+    return sb_work(server, handle_one);
 }
 
 static int base_server_bind(struct sb_listener *listener)
@@ -167,7 +112,7 @@ static void base_handle_error(struct sb_request *request, int error)
     struct sb_server *server = request->server;
     sb_server_log(server, SB_LOG_ERROR,
                   "%s\nException occurred during processing of request from %s\nhandler %s, %s: %s (%d)\n%s", line,
-                  sb_client_name(request), server->handler_name, request->phase,
+                  sb_client_name(request), sb_server_handler_name(server), request->phase,
                   request->why && request->why_error == error ? request->why : strerror(-error), error, line);
 }
 
@@ -185,18 +130,11 @@ static void base_server_close(struct sb_server *server)
     }
     bool daemons = server->config.daemon_threads && (server->traits & SB_CONCURRENT);
     if (server->config.block_on_close && !daemons)
-        sb_server_drain(server);
+        sb_drain(server);
     /* A reply in flight needs the datagram socket; with one left behind it closes when the last reference goes. */
-    bool idle = sb_server_is_idle(server);
+    bool idle = sb_books_count(&server->books) == 0;
     for (unsigned i = 0; i < server->n_listeners && idle; i++)
         sb_listener_close(server->listeners[i]);
-}
-
-static int64_t drain_deadline_ns(struct sb_server *server)
-{
-    if (server->drain_deadline_ns == 0)
-        server->drain_deadline_ns = sb_deadline_ns(server->config.drain_timeout_ms);
-    return server->drain_deadline_ns;
 }
 
 /* A thread is cut off by whoever waits for it; the loop, when it handles a request itself, has to see the stop too. */
@@ -204,8 +142,8 @@ static int base_wait(struct sb_request *request, int fd, short events, int64_t d
 {
     struct sb_server *server = request->server;
     struct pollfd fds[] = { { .fd = fd, .events = events },
-                            { .fd = server->cut.fd, .events = POLLIN },
-                            { .fd = request->in_loop ? server->stop.fd : -1, .events = POLLIN } };
+                            { .fd = server->signals.cut.fd, .events = POLLIN },
+                            { .fd = request->in_loop ? server->signals.stop.fd : -1, .events = POLLIN } };
     int late = -ETIMEDOUT;
     for (;;) {
         int r = poll(fds, 3, sb_remaining_ms(deadline_ns));
@@ -217,8 +155,8 @@ static int base_wait(struct sb_request *request, int fd, short events, int64_t d
             return -ECANCELED;
         if (r > 0 && fds[0].revents)
             return fds[0].revents;
-        if (r > 0 && drain_deadline_ns(server) < deadline_ns) {
-            deadline_ns = drain_deadline_ns(server);
+        if (r > 0 && sb_drain_deadline_ns(server) < deadline_ns) {
+            deadline_ns = sb_drain_deadline_ns(server);
             late = -ECANCELED;
         }
         if (r > 0)

@@ -1,28 +1,47 @@
 #include "child.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "worker.h"
+#include "drain.h"
+#include "ground/clock.h"
+#include "ground/descriptor.h"
+
+struct sb_reaper *sb_reaper_create(void)
+{
+    struct sb_reaper *reaper = calloc(1, sizeof *reaper);
+    if (reaper)
+        reaper->fd = -1;
+    return reaper;
+}
+
+void sb_reaper_destroy(struct sb_reaper *reaper)
+{
+    if (reaper)
+        sb_fd_close(&reaper->fd);
+    free(reaper);
+}
 
 int sb_children_open(struct sb_server *server)
 {
-    if (server->children_fd < 0)
-        server->children_fd = epoll_create1(EPOLL_CLOEXEC);
-    return server->children_fd < 0 ? -errno : 0;
+    if (server->reaper->fd < 0)
+        server->reaper->fd = epoll_create1(EPOLL_CLOEXEC);
+    return server->reaper->fd < 0 ? -errno : 0;
 }
 
 void sb_child_note_signals(struct sb_server *server)
 {
-    server->serves_in_main = gettid() == getpid();
-    sigemptyset(&server->handled);
+    server->reaper->serves_in_main = gettid() == getpid();
+    sigemptyset(&server->reaper->handled);
     for (int signo = 1; signo < NSIG; signo++) {
         struct sigaction action;
         if (sigaction(signo, NULL, &action) == 0 && action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN)
-            sigaddset(&server->handled, signo);
+            sigaddset(&server->reaper->handled, signo);
     }
 }
 
@@ -30,16 +49,31 @@ void sb_child_note_signals(struct sb_server *server)
  * thread's children can ask for it. */
 static void follow_parent(const struct sb_server *server)
 {
-    if (server->serves_in_main)
+    if (server->reaper->serves_in_main)
         prctl(PR_SET_PDEATHSIG, SIGKILL);
 }
 
 static void reset_signals(const struct sb_server *server, const sigset_t *mask)
 {
     for (int signo = 1; signo < NSIG; signo++)
-        if (sigismember(&server->handled, signo) == 1)
+        if (sigismember(&server->reaper->handled, signo) == 1)
             signal(signo, signo == SIGINT || signo == SIGTERM ? SIG_IGN : SIG_DFL);
     sigprocmask(SIG_SETMASK, mask, NULL);
+}
+
+/* The requests and loops of the parent are not ours. handles: but one request is, and the child will serve no others,
+ * so it needs nothing of its own: each system call here is one for each request. */
+static int adopt(struct sb_server *server, bool handles)
+{
+    server->crew.process = 0;
+    atomic_store(&server->references, 1);
+    atomic_store(&server->shortage.lasts, false);
+    int r = sb_books_adopt(&server->books, handles);
+    if (handles || r < 0)
+        return r;
+    server->crew.process = getpid();
+    sb_fd_close(&server->reaper->fd);
+    return 0;
 }
 
 __attribute__((noreturn)) static void run_child(struct sb_server *server, struct sb_child *child, const sigset_t *mask,
@@ -47,9 +81,9 @@ __attribute__((noreturn)) static void run_child(struct sb_server *server, struct
 {
     follow_parent(server);
     reset_signals(server, mask);
-    int r = sb_server_adopt(server, child->request);
-    server->process_slot = child->slot;
-    sb_slot_occupy(server, child->slot, server->process);
+    int r = adopt(server, child->request != NULL);
+    server->crew.process_slot = child->slot;
+    sb_slot_occupy(&server->crew, child->slot, server->crew.process);
     _exit(r < 0 ? 1 : run(server, child));
 }
 
@@ -58,7 +92,7 @@ static int watch(struct sb_server *server, struct sb_child *child)
 {
     struct epoll_event event = { .events = EPOLLIN, .data.ptr = child };
     child->pidfd = pidfd_open(child->pid, 0);
-    if (child->pidfd >= 0 && epoll_ctl(server->children_fd, EPOLL_CTL_ADD, child->pidfd, &event) == 0)
+    if (child->pidfd >= 0 && epoll_ctl(server->reaper->fd, EPOLL_CTL_ADD, child->pidfd, &event) == 0)
         return 0;
     int r = -errno;
     if (child->pidfd >= 0)
@@ -69,22 +103,13 @@ static int watch(struct sb_server *server, struct sb_child *child)
     return r;
 }
 
-static void add(struct sb_children *children, struct sb_child *child)
-{
-    child->next = children->first;
-    child->link = &children->first;
-    if (child->next)
-        child->next->link = &child->next;
-    children->first = child;
-}
-
 int sb_child_start(struct sb_server *server, struct sb_children *children, struct sb_child *child,
                    int (*run)(struct sb_server *server, struct sb_child *child))
 {
     sigset_t all, mask;
     int r;
-    child->slot = sb_slot_claim(server, child->worker);
-    child->parent = server->process;
+    child->slot = sb_slot_claim(&server->crew, &server->crew.slot_hint, child->worker);
+    child->parent = server->crew.process;
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, &mask);
     child->pid = fork();
@@ -95,21 +120,19 @@ int sb_child_start(struct sb_server *server, struct sb_children *children, struc
     sb_slot_sign(child->slot, child->pid);
     r = child->pid < 0 ? -error : watch(server, child);
     if (r < 0) {
-        sb_slot_release(server, child->slot, SB_FREE);
+        sb_slot_release(&server->crew, &server->crew.slot_hint, child->slot, SB_FREE);
         return r;
     }
-    add(children, child);
+    LIST_INSERT_HEAD(&children->list, child, link);
     return 0;
 }
 
 static void forget(struct sb_server *server, struct sb_child *child)
 {
     /* Siblings have inherited the pidfd, so closing ours would not take it out. */
-    epoll_ctl(server->children_fd, EPOLL_CTL_DEL, child->pidfd, NULL);
+    epoll_ctl(server->reaper->fd, EPOLL_CTL_DEL, child->pidfd, NULL);
     close(child->pidfd);
-    *child->link = child->next;
-    if (child->next)
-        child->next->link = child->link;
+    LIST_REMOVE(child, link);
 }
 
 /* A full batch may not be all. */
@@ -118,8 +141,8 @@ static bool look_for_ended(struct sb_server *server, struct sb_children *childre
     const int room = sizeof children->ended / sizeof *children->ended;
     bool all = children->n_ended > 0 && children->n_ended < room;
     children->next_ended = children->n_ended = 0;
-    if (children->first && !all)
-        children->n_ended = epoll_wait(server->children_fd, children->ended, room, 0);
+    if (!LIST_EMPTY(&children->list) && !all)
+        children->n_ended = epoll_wait(server->reaper->fd, children->ended, room, 0);
     if (children->n_ended < 0)
         children->n_ended = 0;
     return children->n_ended > 0;
@@ -139,9 +162,9 @@ struct sb_child *sb_child_reap(struct sb_server *server, struct sb_children *chi
 static void reap_until(struct sb_server *server, struct sb_children *children, int64_t deadline_ns,
                        void (*reaped)(struct sb_server *, struct sb_child *))
 {
-    struct pollfd fd = { .fd = server->children_fd, .events = POLLIN };
+    struct pollfd fd = { .fd = server->reaper->fd, .events = POLLIN };
     struct sb_child *child;
-    while (children->first) {
+    while (!LIST_EMPTY(&children->list)) {
         if (poll(&fd, 1, sb_remaining_ms(deadline_ns)) == 0)
             return;
         while ((child = sb_child_reap(server, children)) != NULL)
@@ -151,10 +174,12 @@ static void reap_until(struct sb_server *server, struct sb_children *children, i
 
 static unsigned kill_all(struct sb_children *children)
 {
+    struct sb_child *child;
     unsigned count = 0;
-    for (struct sb_child *child = children->first; child; child = child->next, count++) {
+    LIST_FOREACH(child, &children->list, link) {
         child->killed = true;
         kill(child->pid, SIGKILL);
+        count++;
     }
     return count;
 }
@@ -164,7 +189,7 @@ void sb_children_drain(struct sb_server *server, struct sb_children *children, i
 {
     int quiet_ms = timeout_ms < 0 || timeout_ms > QUIET_DRAIN_MS ? QUIET_DRAIN_MS : timeout_ms;
     reap_until(server, children, sb_deadline_ns(quiet_ms), reaped);
-    if (children->first && timeout_ms > quiet_ms)
+    if (!LIST_EMPTY(&children->list) && timeout_ms > quiet_ms)
         sb_server_log(server, SB_LOG_INFO, "waiting up to %g s for processes with open requests", timeout_ms / 1000.0);
     reap_until(server, children, sb_deadline_ns(timeout_ms < 0 ? -1 : timeout_ms - quiet_ms), reaped);
     unsigned left = kill_all(children);
@@ -178,7 +203,7 @@ void sb_children_abandon(struct sb_server *server, struct sb_children *children,
                          void (*forgotten)(struct sb_server *server, struct sb_child *child))
 {
     struct sb_child *child;
-    while ((child = children->first) != NULL) {
+    while ((child = LIST_FIRST(&children->list)) != NULL) {
         forget(server, child);
         forgotten(server, child);
     }

@@ -2,11 +2,21 @@
 #ifndef CHILD_H
 #define CHILD_H
 
+#include <signal.h>
 #include <sys/epoll.h>
+#include <sys/queue.h>
 #include "objects.h"
 
+/* Of each process that forks. */
+struct sb_reaper {
+    int fd;                     /* epoll of the children's pidfds: readable when one can be reaped; -1: none yet */
+    bool ended;                 /* a loop has seen it readable: service_actions reaps */
+    bool serves_in_main;        /* the serving thread is the main thread of its process */
+    sigset_t handled;           /* signals with a handler of the program's when serving began */
+};
+
 struct sb_child {
-    struct sb_child *next, **link;
+    LIST_ENTRY(sb_child) link;
     pid_t pid, parent;
     int pidfd;
     int64_t born_ns;
@@ -19,12 +29,15 @@ struct sb_child {
 
 /* Those that one strategy has started. */
 struct sb_children {
-    struct sb_child *first;
+    LIST_HEAD(, sb_child) list;
     struct epoll_event ended[16];   /* a batch of them, from next_ended to n_ended not yet reaped */
     int n_ended, next_ended;
 };
 
-/* Makes server->children_fd, once in each process that forks; gates opened after this watch it. */
+struct sb_reaper *sb_reaper_create(void);
+void sb_reaper_destroy(struct sb_reaper *reaper);
+
+/* Makes the reaper's descriptor, once in each process that forks; gates opened after this watch it. */
 int sb_children_open(struct sb_server *server);
 
 /* Remembers which signals have a handler, so that a child can reset just these. */

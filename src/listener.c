@@ -1,11 +1,14 @@
-/* The addresses of a server: resolving their family, binding, closing. */
+#include "listener.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "objects.h"
+#include "classes.h"
+#include "ground/descriptor.h"
+#include "handlers.h"
 
 static const char *advice(int error)
 {
@@ -29,7 +32,7 @@ static const char *advice(int error)
 
 void sb_listener_close(struct sb_listener *listener)
 {
-    for (unsigned i = 0; listener->fds && i < listener->server->loops; i++)
+    for (unsigned i = 0; listener->fds && i < listener->server->crew.loops; i++)
         if (listener->fds[i] != listener->fd)
             sb_fd_close(&listener->fds[i]);
     free(listener->fds);
@@ -40,7 +43,7 @@ void sb_listener_close(struct sb_listener *listener)
 void sb_listener_unlink(struct sb_listener *listener)
 {
     struct stat status;
-    if (listener->unlink_path && listener->server->owner == listener->server->process &&
+    if (listener->unlink_path && listener->server->crew.owner == listener->server->crew.process &&
         lstat(listener->unlink_path, &status) == 0 && status.st_dev == listener->device &&
         status.st_ino == listener->inode)
         unlink(listener->unlink_path);
@@ -60,13 +63,17 @@ static bool is_datagram(const struct sb_listener *listener)
     return listener->family.traits & SB_DATAGRAM;
 }
 
-/* The type's own family where the scheme is its, else the one in the box. */
+/* The type's own family where the scheme is its, else the one in the box: there is one for each scheme. */
 static void resolve_family(struct sb_listener *listener)
 {
     const char *scheme = sb_address_scheme(&listener->address);
+    const struct sb_class *const *const *family = listener->server->registry->families;
     const struct sb_class *const *list = listener->server->family;
-    if (!list || strcmp(list[0]->name, scheme) != 0)
-        list = sb_family_find(scheme);
+    if (!list || strcmp(list[0]->name, scheme) != 0) {
+        while (strcmp((*family)[0]->name, scheme) != 0)
+            family++;
+        list = *family;
+    }
     unsigned n = 0;
     while (list[n])
         n++;
@@ -109,7 +116,7 @@ static int activate(struct sb_listener *listener)
     return r;
 }
 
-int sb_server_listen(struct sb_server *server, const char *text)
+int sb_listener_add(struct sb_server *server, const char *text)
 {
     struct sb_listener **grown =
         realloc(server->listeners, (server->n_listeners + 1) * sizeof *server->listeners);
@@ -136,9 +143,4 @@ int sb_server_listen(struct sb_server *server, const char *text)
     sb_address_format(&listener->address, listener->text);
     server->listeners[server->n_listeners++] = listener;
     return 0;
-}
-
-struct sb_server *sb_listener_server(const struct sb_listener *listener)
-{
-    return listener->server;
 }

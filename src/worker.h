@@ -1,39 +1,60 @@
-/* Who runs here: the worker behind the current thread, and its slot on the scoreboard. Private. */
+/* Who runs here: the worker behind the current thread, and the slots of the scoreboard that workers write. Private. */
 #ifndef WORKER_H
 #define WORKER_H
 
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <time.h>
-#include "objects.h"
+#include <switchboard/scoreboard.h>
 
 struct sb_worker {
     struct sb_slot *slot;       /* NULL: this thread is no worker (yet) */
     unsigned index;             /* among all accept loops of the server */
     bool in_loop;               /* an accept loop runs here */
     bool handling;              /* a handler runs here */
-    struct sb_batch **batches;  /* of the loop that runs here, one for each listener or NULL (family/batch.h) */
+    struct sb_book *book;       /* of the loop that runs here (books.h) */
+    struct sb_batch **batches;  /* of that loop too, one for each listener or NULL (family/batch.h) */
     const struct sb_request *request;   /* the one that the loop itself handles, while its finish_request runs */
 };
 
 extern _Thread_local struct sb_worker sb_worker;
 
-int sb_board_init(struct sb_server *server);
-void sb_board_finish(struct sb_server *server);
+/* All who work for a server, and where they write what they do. */
+struct sb_crew {
+    pid_t owner, process;       /* who created it, and who runs here; process 0: fork's child, whose slot the parent
+                                 * has signed */
+    unsigned loops;             /* accept loops in all: prefork's workers times prethread's */
+    unsigned slots;             /* workers with a slot of their own, beside one for each request */
+    struct sb_slot *process_slot;   /* of a forked worker: the one its parent claimed for it */
+
+    struct sb_scoreboard *board;    /* shared by all processes */
+    size_t board_size;
+    int board_fd;
+    atomic_uint slot_hint;      /* where a free slot may be */
+};
+
+/* init: a crew of one, without a board. open: the board, with room for as many requests; -EMFILE and the like. */
+void sb_crew_init(struct sb_crew *crew);
+int sb_crew_open(struct sb_crew *crew, unsigned requests, unsigned trace_room, const char *strategy,
+                 const char *handler);
+void sb_crew_finish(struct sb_crew *crew);
 
 /* The current thread's slot; one that nobody reads where it has none. */
 struct sb_slot *sb_slot_current(void);
 
-/* A slot for a worker that starts; never NULL: with none free, one that nobody reads. */
-struct sb_slot *sb_slot_claim(struct sb_server *server, unsigned worker);
-void sb_slot_release(struct sb_server *server, struct sb_slot *slot, enum sb_state last);
+/* A slot for a worker that starts; never NULL: with none free, one that nobody reads. hint: &crew->slot_hint, or that
+ * of a loop which claims one for each request, so that loops do not meet. */
+struct sb_slot *sb_slot_claim(const struct sb_crew *crew, atomic_uint *hint, unsigned worker);
+void sb_slot_release(const struct sb_crew *crew, atomic_uint *hint, struct sb_slot *slot, enum sb_state last);
 
 /* Puts a pid on a slot: a parent for its child, which saves the child asking. */
 void sb_slot_sign(struct sb_slot *slot, pid_t pid);
 
 /* After a child has died: its slots become dead. */
-void sb_slots_bury(struct sb_server *server, pid_t pid);
+void sb_slots_bury(struct sb_crew *crew, pid_t pid);
 
 /* Makes the slot the current thread's. tid: gettid(), or 0 where a system call is too much. */
-void sb_slot_occupy(const struct sb_server *server, struct sb_slot *slot, pid_t tid);
+void sb_slot_occupy(const struct sb_crew *crew, struct sb_slot *slot, pid_t tid);
 
 /* Of a traced slot, before it enters a state: an event, unless it is in that already. */
 void sb_slot_trace(struct sb_slot *slot, enum sb_state state);

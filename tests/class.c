@@ -2,6 +2,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 #include <switchboard/switchboard.h>
 
 TestSuite(class, .timeout = 30);
@@ -181,6 +182,52 @@ Test(class, the_leftmost_wins_super_goes_on_and_each_has_its_state)
     cr_expect_null(sb_state(server, &sb_pool_mixin));
     sb_server_destroy(server);
     cr_expect_str_eq(trace.text, "RLtlrF");
+}
+
+static int blocks_seen;
+
+static bool look_at_blocks(struct sb_request *request);
+
+static const struct sb_class wide = { .name = "wide", .request_size = 100, .verify_request = look_at_blocks };
+static const struct sb_class narrow = { .name = "narrow", .request_size = 1 };
+
+/* The second request is in the memory of the first, which has left something there. */
+static bool look_at_blocks(struct sb_request *request)
+{
+    char *first = sb_request_state(request, &wide), *second = sb_request_state(request, &narrow);
+    cr_assert(first && second);
+    cr_expect_eq((uintptr_t)first % 16, 0);
+    cr_expect_eq((uintptr_t)second % 16, 0);
+    cr_expect(second >= first + 100 || first > second);
+    for (int i = 0; i < 100; i++)
+        cr_expect_eq(first[i], 0);
+    cr_expect_eq(*second, 0);
+    memset(first, 1, 100);
+    *second = 2;
+    cr_expect_null(sb_request_state(request, &left), "it asks for none");
+    cr_expect_null(sb_request_state(request, &sb_pool_mixin), "it is not in the list");
+    blocks_seen++;
+    return true;
+}
+
+Test(class, each_has_its_bytes_in_each_request_zeroed)
+{
+    static const struct sb_class *const type[] = { &wide, &left, &narrow, &sb_udp_class, &sb_tcp_class, NULL };
+    struct trace trace = { "" };
+    struct sb_config config = SB_CONFIG_DEFAULTS;
+    struct sb_address address;
+    struct sb_server *server;
+    config.data = &trace;
+    cr_assert_eq(sb_server_create(type, "127.0.0.1:0", SB_HANDLERS(&handler), &config, &server), 0);
+    cr_assert_eq(sb_address_parse(sb_server_address(server, 0), NULL, &address, NULL), 0);
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    for (int i = 0; i < 3; i++) {
+        cr_assert_eq(sendto(fd, "x", 1, 0, &address.sa, address.size), 1);
+        cr_expect_eq(sb_server_handle_request(server), 1);
+    }
+    cr_expect_eq(blocks_seen, 3);
+    close(fd);
+    sb_server_destroy(server);
 }
 
 Test(class, the_table_behind_a_class_is_complete)

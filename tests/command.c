@@ -292,6 +292,28 @@ Test(command, a_plugin_can_bring_a_strategy)
     cr_expect_eq(served_end(&served, SIGTERM), 0);
 }
 
+/* Beside those that keep something for each request themselves. */
+Test(command, a_strategy_from_a_plugin_keeps_something_for_each_request)
+{
+    static const char *const behind[] = { "serial", "thread", "fiber:epoll", "fiber:uring", "prefork:1+fiber" };
+    for (int i = 0; i < 5; i++) {
+        char list[512], line[64];
+        snprintf(list, sizeof list, i == 0 ? "%s" : "%s+%s", plugin("PLUGIN_STAMP"), behind[i]);
+        struct served served = served_start((const char *const[]){ "upper", "-s", list, "tcp://127.0.0.1:0",
+                                                                   NULL });
+        for (int number = 1; number <= 5; number++) {
+            int fd = dial(served.address);
+            say(fd, "a", 1);
+            hear(fd, "A", 1);
+            close(fd);
+            snprintf(line, sizeof line, "stamp: request %d is whole", number);
+            served_says(&served, line);
+        }
+        cr_expect_eq(served_end(&served, SIGTERM), 0);
+        cr_expect_null(strstr(served.log, "not zeroed"), "%s: %s", list, served.log);
+    }
+}
+
 Test(command, handlers_are_found_on_switchboard_path)
 {
     setenv("SWITCHBOARD_PATH", getenv("PLUGINS"), 1);

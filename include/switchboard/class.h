@@ -41,6 +41,7 @@ struct sb_class {
     const char *summary;        /* one line for `switchboard list strategies` */
     unsigned traits;            /* enum sb_class_trait */
     size_t state_size;          /* bytes for sb_state(), zeroed; one block for each server */
+    size_t request_size;        /* bytes for sb_request_state(), zeroed; one block in each request */
 
     /* __init__, not inherited: called once for each class of a list, last class first, before anything is bound.
      * argument: the text behind the colon ("8" in pool:8), or NULL. Returns 0, or -errno after sb_server_log(). */
@@ -91,6 +92,10 @@ const struct sb_class *sb_super(const struct sb_server *server, const struct sb_
 /* The state block of `self` in this server, zeroed at creation, or NULL where self is not in the list. */
 void *sb_state(const struct sb_server *server, const struct sb_class *self);
 
+/* The block of `self` in a request, zeroed when the request is made and gone with it; NULL where self is not in the
+ * list, or asks for none. Costs the same however long the list is. */
+void *sb_request_state(struct sb_request *request, const struct sb_class *self);
+
 /* The text of this server's strategy list, "prefork:4+pool:16". Valid as long as the server. */
 const char *sb_server_strategy(const struct sb_server *server);
 
@@ -99,11 +104,16 @@ struct sb_server *sb_listener_server(const struct sb_listener *listener);
 /* The listening descriptor; the listener keeps it. */
 int sb_listener_fileno(const struct sb_listener *listener);
 
-/* Frees a request after close_request. For strategies that take requests over (process_request). */
+/* Frees a request after close_request, in any thread. For strategies that take requests over (process_request). */
 void sb_request_free(struct sb_request *request);
 
 /* shutdown_request, then free: for a request that will not be handled. */
 void sb_request_end(struct sb_request *request);
+
+/* What a strategy's threads use when nobody waits for them: each that may outlive server_close holds a reference, and
+ * the last of these and of the owner's own frees the server. */
+void sb_server_ref(struct sb_server *server);
+void sb_server_unref(struct sb_server *server);
 
 /* A strategy with workers reads its count: argument as a number from 1 to max, fallback for NULL; logs and returns
  * -EINVAL otherwise. */

@@ -5,8 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../worker.h"
-#include "family.h"
+#include "datagram.h"
 
 enum { BATCH = 32, FULL_MS = 1000 };
 
@@ -92,17 +91,23 @@ static void flush(struct sb_batch *batch)
     batch->n_replies = 0;
 }
 
-void sb_batch_reply(struct sb_batch *batch, struct sb_request *request)
+/* Takes the request's own buffer over. */
+static ssize_t reply(struct sb_request *request, const void *data, size_t size, int64_t deadline_ns)
 {
+    struct sb_batch *batch = sb_batch_find(request->listener);
     unsigned n = batch->n_replies++;
+    (void)deadline_ns;
     batch->receivers[n] = request->client;
-    batch->out_data[n] = (struct iovec){ request->reply, request->reply_size };
+    batch->out_data[n] = (struct iovec){ (void *)data, size };
     batch->out[n].msg_hdr.msg_name = &batch->receivers[n].sa;
     batch->out[n].msg_hdr.msg_namelen = request->client.size;
     request->reply = NULL;
     if (batch->n_replies == BATCH)
         flush(batch);
+    return size;
 }
+
+static const struct sb_io batch_io = { .send = reply };
 
 /* --- requests ----------------------------------------------------------------------------------------------------- */
 
@@ -132,19 +137,14 @@ int sb_batch_get_request(struct sb_batch *batch, struct sb_request **ret_request
     }
     unsigned n = batch->next;
     size_t size = batch->in[n].msg_len, kept = size < batch->packet_size ? size : batch->packet_size;
-    struct sb_request *request = sb_request_new(batch->listener, batch->fd, kept + 1);
+    struct sb_request *request = sb_datagram_new(batch->listener, kept + 1);
     if (!request)
         return -ENOMEM;
     batch->next++;
-    memcpy(request->input, batch->in_data[n].iov_base, kept);
-    request->input_end = kept;
+    request->io = &batch_io;
     request->client = batch->senders[n];
-    request->client.size = batch->in[n].msg_hdr.msg_namelen;
-    request->client.socktype = SOCK_DGRAM;
-    if (size > kept)
-        sb_udp_report_truncated(request, size);
-    if (sb_server_is_verbose(request->server))
-        sb_request_log_received(request, request->input, request->input_end);
+    memcpy(request->input, batch->in_data[n].iov_base, kept);
+    sb_datagram_arrived(request, size, kept, batch->in[n].msg_hdr.msg_namelen);
     *ret_request = request;
     return 0;
 }

@@ -18,11 +18,8 @@ void sb_batches_close(struct sb_server *server);
 struct sb_batch *sb_batch_find(const struct sb_listener *listener);
 
 /* The next datagram: 0, -EAGAIN when there is none, or -errno. Before it asks the kernel for more, the replies
- * leave. */
+ * leave; that of this request leaves with the batch's. */
 int sb_batch_get_request(struct sb_batch *batch, struct sb_request **ret_request);
-
-/* Takes the request's reply over, to leave with the batch's. */
-void sb_batch_reply(struct sb_batch *batch, struct sb_request *request);
 
 /* The index of a listener of which datagrams wait in a batch of this loop, or -1. */
 int sb_batches_waiting(const struct sb_server *server);

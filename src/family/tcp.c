@@ -1,10 +1,15 @@
 /* TCPServer: connections. The other families inherit from it. */
-#include "family.h"
+#include "tcp.h"
 
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+#include "../ground/clock.h"
+#include "../ground/descriptor.h"
+#include "../request.h"
 
 #define LINGER_MS 1000
 #define LINGER_SIZE_MAX (1 << 20)
@@ -74,7 +79,7 @@ static int bind_one(struct sb_listener *listener, int *ret_fd)
 /* reuseport: the first socket settles the port, the others join it. */
 static int bind_each(struct sb_listener *listener)
 {
-    unsigned count = listener->server->loops;
+    unsigned count = listener->server->crew.loops;
     listener->fds = malloc(count * sizeof *listener->fds);
     if (!listener->fds)
         return -ENOMEM;
@@ -109,7 +114,7 @@ static int server_activate(struct sb_listener *listener)
     if (!listener->fds)
         return activate_one(listener, listener->fd);
     int r = 0;
-    for (unsigned i = 0; r == 0 && i < listener->server->loops; i++)
+    for (unsigned i = 0; r == 0 && i < listener->server->crew.loops; i++)
         r = activate_one(listener, listener->fds[i]);
     return r;
 }
@@ -144,7 +149,7 @@ int sb_tcp_admit(struct sb_listener *listener, int fd, const struct sb_address *
     request->client.socktype = SOCK_STREAM;
     if (listener->address.sa.sa_family == AF_UNIX && request->timeout_ms >= 0)
         sb_settimeout(request, request->timeout_ms);
-    if (sb_server_is_verbose(listener->server))
+    if (sb_log_is_verbose(&listener->server->log))
         sb_server_log(listener->server, SB_LOG_DEBUG, "[*] Accept connection from: %s", sb_client_name(request));
     *ret_request = request;
     return 0;
@@ -190,22 +195,11 @@ static void linger(struct sb_request *request)
 
 static void shutdown_request(struct sb_request *request)
 {
-    if (sb_server_is_verbose(request->server))
+    if (sb_log_is_verbose(&request->server->log))
         sb_server_log(request->server, SB_LOG_DEBUG, "[*] Close connection from: %s", sb_client_name(request));
     if (request->fd >= 0 && !request->saw_end && shutdown(request->fd, SHUT_WR) == 0)
         linger(request);
     methods(request->server)->close_request(request);
-}
-
-static void close_request(struct sb_request *request)
-{
-    struct sb_server *server = request->server;
-    pthread_mutex_lock(&server->lock);
-    int fd = request->fd;
-    request->fd = -1;
-    pthread_mutex_unlock(&server->lock);
-    if (fd >= 0)
-        close(fd);
 }
 
 const struct sb_class sb_tcp_class = {
@@ -215,5 +209,5 @@ const struct sb_class sb_tcp_class = {
     .server_activate = server_activate,
     .get_request = get_request,
     .shutdown_request = shutdown_request,
-    .close_request = close_request,
+    .close_request = sb_request_close,
 };

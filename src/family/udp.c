@@ -1,11 +1,17 @@
 /* UDPServer: a request is one datagram, the reply is another. */
-#include "family.h"
-
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/param.h>
 
-#include "../worker.h"
+#include "../ground/clock.h"
+#include "../request.h"
+#include "../verbs/wait.h"
 #include "batch.h"
+#include "datagram.h"
+
+/* How long a reply is offered to a peer on this machine that does not read, and how often. */
+#define FULL_PEER_MS 1000
+#define FULL_PEER_RETRY_MS 10
 
 static int server_activate(struct sb_listener *listener)
 {
@@ -13,48 +19,53 @@ static int server_activate(struct sb_listener *listener)
     return 0;
 }
 
-void sb_udp_report_truncated(struct sb_request *request, ssize_t size)
+static ssize_t reply(struct sb_request *request, const void *data, size_t size, int64_t deadline_ns)
 {
-    struct sb_server *server = request->server;
-    if (sb_worker.slot)
-        __atomic_fetch_add(&sb_worker.slot->truncated, 1, __ATOMIC_RELAXED);
-    sb_server_log(server, SB_LOG_WARNING, "a datagram of %zd bytes from %s was cut off at %d (max_packet_size)", size,
-                  sb_client_name(request), server->config.max_packet_size);
+    const struct sb_address *client = &request->client;
+    deadline_ns = MIN(deadline_ns, sb_deadline_ns(FULL_PEER_MS));
+    for (;;) {
+        if (sendto(request->fd, data, size, MSG_NOSIGNAL, &client->sa, client->size) >= 0)
+            return size;
+        if (errno != EAGAIN && errno != EINTR)
+            return -errno;
+        /* It is the peer's queue that is full, and no descriptor of ours tells when it no longer is (unix(7)). */
+        int r = sb_pause(request, FULL_PEER_RETRY_MS);
+        if (r == 0 && sb_now_ns() >= deadline_ns)
+            r = -ETIMEDOUT;
+        if (r < 0)
+            return r;
+    }
 }
 
-static int receive(struct sb_request *request, int fd, size_t room)
+static const struct sb_io udp_io = { .send = reply };
+
+static int receive(struct sb_request *request, size_t room)
 {
     socklen_t size = sizeof request->client.un;
-    ssize_t n = recvfrom(fd, request->input, room, MSG_TRUNC | MSG_DONTWAIT, &request->client.sa, &size);
+    ssize_t n = recvfrom(request->fd, request->input, room, MSG_TRUNC | MSG_DONTWAIT, &request->client.sa, &size);
     if (n < 0)
         return errno == EINTR || errno == ECONNREFUSED ? -EAGAIN : -errno;
-    request->client.size = size;
-    request->client.socktype = SOCK_DGRAM;
-    request->input_end = (size_t)n < room ? (size_t)n : room;
-    if ((size_t)n > room)
-        sb_udp_report_truncated(request, n);
+    sb_datagram_arrived(request, n, (size_t)n < room ? (size_t)n : room, size);
     return 0;
 }
 
 static int get_request(struct sb_listener *listener, struct sb_request **ret_request)
 {
-    struct sb_server *server = listener->server;
     struct sb_batch *batch = sb_batch_find(listener);
     if (batch)
         return sb_batch_get_request(batch, ret_request);
-    struct sb_request *request =
-        sb_request_new(listener, sb_listener_fileno(listener), server->config.max_packet_size);
+    size_t room = listener->server->config.max_packet_size;
+    struct sb_request *request = sb_datagram_new(listener, room);
     if (!request)
         return -ENOMEM;
-    int r = receive(request, request->fd, server->config.max_packet_size);
+    request->io = &udp_io;
+    int r = receive(request, room);
     if (r < 0) {
         sb_request_discard(request);
         return r;
     }
     char *fitted = realloc(request->input, request->input_end + 1);
     request->input = fitted ? fitted : request->input;
-    if (sb_server_is_verbose(server))
-        sb_request_log_received(request, request->input, request->input_end);
     *ret_request = request;
     return 0;
 }

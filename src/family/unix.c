@@ -1,10 +1,10 @@
 /* UnixStreamServer and UnixDatagramServer: TCPServer and UDPServer at a path (unix(7)). */
-#include "family.h"
-
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "tcp.h"
 
 static bool somebody_listens(const struct sb_address *address)
 {

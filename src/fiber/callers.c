@@ -1,8 +1,11 @@
-/* Whom a loop takes in, and when: accepting, and callers who have not spoken yet. */
+#include "callers.h"
+
 #include <errno.h>
 #include <stddef.h>
 
-#include "loop.h"
+#include "../dispatch.h"
+#include "../ground/clock.h"
+#include "gate_poll.h"
 
 /* So many are accepted before those that are there have their turn. */
 #define ACCEPT_BATCH 16
@@ -12,97 +15,75 @@
 
 /* --- callers who have not spoken ---------------------------------------------------------------------------------- */
 
-static void put_into(struct sb_request **list, struct sb_request *request)
-{
-    request->held_next = *list;
-    request->held_link = list;
-    if (request->held_next)
-        request->held_next->held_link = &request->held_next;
-    *list = request;
-}
-
-static void take_out(struct sb_request *request)
-{
-    *request->held_link = request->held_next;
-    if (request->held_next)
-        request->held_next->held_link = request->held_link;
-}
-
 /* What has come already is served at once, except where only the engine can tell. */
 static bool may_hold(const struct sb_loop *loop, const struct sb_request *request)
 {
     char byte;
-    return !request->datagram && loop->callers_speak_first &&
+    return !request->datagram && loop->server->attributes.caller_first &&
            (loop->engine->io || (recv(request->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN));
 }
 
-static int hold(struct sb_loop *loop, struct sb_request *request)
+static int hold(struct sb_loop *loop, struct sb_caller *caller)
 {
-    int64_t deadline_ns = sb_deadline_ns(loop->timeout_ms ? loop->timeout_ms : request->timeout_ms);
-    int r = loop->engine->hold(loop, request);
+    int own_ms = loop->server->attributes.timeout_ms;
+    int64_t deadline_ns = sb_deadline_ns(own_ms ? own_ms : caller->request->timeout_ms);
+    int r = loop->engine->hold(loop, caller);
     if (r < 0)
         return r;
-    request->watch.holds = true;
-    put_into(&loop->held, request);
+    caller->watch.held = caller;
+    LIST_INSERT_HEAD(&loop->held, caller, link);
     loop->n_held++;
     if (deadline_ns != NEVER)
-        sb_timer_set(&loop->held_timers, &request->held_timer, sb_tick(deadline_ns) + 1);
+        sb_timer_set(&loop->held_timers, &caller->timer, sb_tick(deadline_ns) + 1);
     return 0;
 }
 
 static void lack_memory(struct sb_loop *loop)
 {
-    sb_shortage_begins(loop->server, "cannot make a fiber for a request", -ENOMEM);
+    struct sb_server *server = loop->server;
+    sb_shortage_begins(&server->shortage, &server->log, "cannot make a fiber for a request", -ENOMEM);
     if (loop->retry_ns <= loop->now_ns)
         loop->retry_ns = loop->now_ns + PAUSE_NS;
 }
 
-int sb_loop_start(struct sb_loop *loop, struct sb_request *request)
+int sb_callers_start(struct sb_loop *loop, struct sb_caller *caller)
 {
-    if (may_hold(loop, request)) {
-        int r = hold(loop, request);
+    if (may_hold(loop, caller->request)) {
+        int r = hold(loop, caller);
         return r < 0 ? r : loop->retry_ns > 0;
     }
-    if (loop->retry_ns <= loop->now_ns && sb_loop_spawn(loop, request) == 0)
+    if (loop->retry_ns <= loop->now_ns && sb_task_spawn(loop, caller) == 0)
         return 0;
-    put_into(&loop->arrived, request);
+    LIST_INSERT_HEAD(&loop->arrived, caller, link);
     loop->n_held++;
     lack_memory(loop);
     return 1;
 }
 
-/* It has a reason to go on: in this turn, but not before all events of the turn have been told. */
-void sb_loop_release(struct sb_loop *loop, struct sb_request *request)
-{
-    request->watch.holds = false;
-    sb_timer_clear(&request->held_timer);
-    take_out(request);
-    put_into(&loop->arrived, request);
-}
-
-void sb_loop_expire_held(struct sb_loop *loop)
+void sb_callers_expire(struct sb_loop *loop)
 {
     struct sb_timer *timer;
     while ((timer = sb_timers_expire(&loop->held_timers, sb_tick(loop->now_ns))) != NULL) {
-        struct sb_request *request = (struct sb_request *)((char *)timer - offsetof(struct sb_request, held_timer));
-        request->late = true;
-        sb_loop_release(loop, request);
+        struct sb_caller *caller = (struct sb_caller *)((char *)timer - offsetof(struct sb_caller, timer));
+        caller->request->late = true;
+        sb_caller_release(loop, caller);
     }
 }
 
 /* Those for whom there is no memory yet wait for it. */
-void sb_loop_start_arrived(struct sb_loop *loop)
+void sb_callers_start_arrived(struct sb_loop *loop)
 {
-    struct sb_request *request;
-    while ((request = loop->arrived) != NULL && loop->retry_ns <= loop->now_ns) {
-        take_out(request);
-        if (sb_loop_spawn(loop, request) < 0) {
-            put_into(&loop->arrived, request);
+    struct sb_server *server = loop->server;
+    struct sb_caller *caller;
+    while ((caller = LIST_FIRST(&loop->arrived)) != NULL && loop->retry_ns <= loop->now_ns) {
+        LIST_REMOVE(caller, link);
+        if (sb_task_spawn(loop, caller) < 0) {
+            LIST_INSERT_HEAD(&loop->arrived, caller, link);
             lack_memory(loop);
             return;
         }
         if (loop->retry_ns > 0)
-            sb_shortage_ends(loop->server);
+            sb_shortage_ends(&server->shortage, &server->log);
         loop->n_held--;
         loop->retry_ns = 0;
     }
@@ -119,7 +100,7 @@ static void pause_accepting(struct sb_loop *loop, int reason)
         loop->engine->listen(loop, false);
 }
 
-void sb_loop_resume_accepting(struct sb_loop *loop)
+void sb_callers_resume(struct sb_loop *loop)
 {
     if (loop->resume_ns == 0 || loop->ending)
         return;
@@ -141,7 +122,7 @@ static int admit_next(struct sb_loop *loop, struct sb_request **ret_request)
     if (r == 0)
         loop->refused_fd = -1;
     else if (r != -EAGAIN && r != -EBUSY)
-        sb_shortage_begins(loop->server, "cannot accept", r);
+        sb_shortage_begins(&loop->server->shortage, &loop->server->log, "cannot accept", r);
     return r == 0 ? 1 : r == -EAGAIN ? 0 : r;
 }
 
@@ -153,20 +134,19 @@ static int next_request(struct sb_loop *loop, struct sb_request **ret_request)
     return loop->ending ? 0 : sb_gate_poll(loop->gate, ret_request);
 }
 
-void sb_loop_accept(struct sb_loop *loop)
+int sb_callers_accept(struct sb_loop *loop)
 {
     struct sb_request *request;
     int r = 1;
     for (int i = 0; r == 1 && i < ACCEPT_BATCH; i++) {
         r = next_request(loop, &request);
-        if (r == 1 && sb_base_dispatch(loop->gate, request) < 0)
+        if (r == 1 && sb_dispatch(loop->gate, request) < 0)
             r = -ENOMEM;
     }
     loop->more_to_accept = r == 1;
-    if (loop->ending)
-        return;
-    if (r == -ECANCELED)
-        sb_loop_begin_end(loop);
-    else if (r < 0)
+    if (r == -ECANCELED || loop->ending)
+        return loop->ending ? 0 : r;
+    if (r < 0)
         pause_accepting(loop, r);
+    return 0;
 }

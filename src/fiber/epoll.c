@@ -1,10 +1,12 @@
 /* The epoll engine: the gate's own epoll instance, in which each connection is registered once, edge-triggered. What
  * arrives while nobody waits is kept as a flag, so waiting costs no system call of its own. */
-#include "loop.h"
-
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
+
+#include "gate_poll.h"
+#include "task.h"
 
 #define EVENTS 64
 
@@ -25,13 +27,15 @@ static int control(const struct sb_loop *loop, int operation, int fd, uint32_t e
 }
 
 /* The request's own connection: registered at its first wait, and forgotten by close(2). */
-static int arm_connection(struct sb_loop *loop, struct sb_watch *watch, int fd, short events)
+static int arm_connection(struct sb_loop *loop, struct sb_caller *caller, short events)
 {
     uint32_t wanted = EPOLLIN | EPOLLRDHUP | EPOLLET | (events & POLLOUT ? EPOLLOUT : 0);
-    bool more = watch->registered && (wanted & ~watch->registered);
-    if (!watch->registered || more) {
-        int r = control(loop, more ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, watch->registered | wanted, watch);
-        watch->registered |= r == 0 ? wanted : 0;
+    uint32_t registered = caller->epoll.registered;
+    struct sb_watch *watch = &caller->watch;
+    if (wanted & ~registered) {
+        int operation = registered ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+        int r = control(loop, operation, caller->request->fd, registered | wanted, watch);
+        caller->epoll.registered |= r == 0 ? wanted : 0;
         return r;
     }
     short ready = watch->ready & (events | POLLHUP | POLLERR);
@@ -62,12 +66,12 @@ static int arm_other(struct sb_loop *loop, struct sb_task *task, int fd, short e
 
 static int arm(struct sb_loop *loop, struct sb_task *task, int fd, short events)
 {
-    struct sb_request *request = task->request;
-    bool own = fd == request->fd && !request->datagram;
-    int r = own ? arm_connection(loop, &request->watch, fd, events) : arm_other(loop, task, fd, events);
+    struct sb_caller *caller = task->caller;
+    bool own = fd == caller->request->fd && !caller->request->datagram;
+    int r = own ? arm_connection(loop, caller, events) : arm_other(loop, task, fd, events);
     if (r != 0)
         return r;
-    task->awaited = own ? &request->watch : &task->other;
+    task->awaited = own ? &caller->watch : &task->other;
     task->awaited->task = task;
     task->awaited->awaited = events;
     return 0;
@@ -85,9 +89,9 @@ static void disarm(struct sb_loop *loop, struct sb_task *task)
     task->other_fd = -1;
 }
 
-static int hold(struct sb_loop *loop, struct sb_request *request)
+static int hold(struct sb_loop *loop, struct sb_caller *caller)
 {
-    return arm_connection(loop, &request->watch, request->fd, POLLIN);
+    return arm_connection(loop, caller, POLLIN);
 }
 
 /* A child of a handler's may have copies of the sockets, and then close(2) alone does not end their events. */
@@ -103,11 +107,11 @@ static void watch_forks(void)
     pthread_atfork(note_fork, NULL, NULL);
 }
 
-static void forget(struct sb_loop *loop, struct sb_request *request)
+static void forget(struct sb_loop *loop, struct sb_caller *caller)
 {
-    if (request->watch.registered && request->fd >= 0 && atomic_load_explicit(&has_forked, memory_order_relaxed))
-        epoll_ctl(loop->gate->epoll_fd, EPOLL_CTL_DEL, request->fd, NULL);
-    request->watch.registered = 0;
+    if (caller->epoll.registered && atomic_load_explicit(&has_forked, memory_order_relaxed))
+        epoll_ctl(loop->gate->epoll_fd, EPOLL_CTL_DEL, caller->request->fd, NULL);
+    caller->epoll.registered = 0;
 }
 
 static int turn(struct sb_loop *loop, int timeout_ms)

@@ -8,7 +8,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "loop.h"
+#include "../handlers.h"
+#include "task.h"
 
 #define SIGNAL_STACK_SIZE (64 * 1024)
 
@@ -32,7 +33,7 @@ static void write_text(struct sb_loop *loop)
 {
     snprintf(loop->overflow_text, sizeof loop->overflow_text, "switchboard: the handler %s has used up the stack of "
              "its fiber, %d KiB: keep less on the stack, or start the server with a larger --stack-size\n",
-             loop->server->handler_name, loop->server->config.stack_size / 1024);
+             sb_server_handler_name(loop->server), loop->server->config.stack_size / 1024);
 }
 
 void sb_overflow_watch(struct sb_loop *loop)

@@ -97,9 +97,9 @@ static void destroy_fiber(struct sb_fiber *fiber)
 
 struct sb_fiber *sb_fiber_get(struct sb_fiber_pool *pool)
 {
-    struct sb_fiber *fiber = pool->idle;
+    struct sb_fiber *fiber = SLIST_FIRST(&pool->idle);
     if (fiber) {
-        pool->idle = fiber->next;
+        SLIST_REMOVE_HEAD(&pool->idle, link);
         pool->n_idle--;
     } else {
         fiber = make_fiber(pool);
@@ -110,8 +110,8 @@ struct sb_fiber *sb_fiber_get(struct sb_fiber_pool *pool)
 
 static void destroy_idle(struct sb_fiber_pool *pool)
 {
-    struct sb_fiber *fiber = pool->idle;
-    pool->idle = fiber->next;
+    struct sb_fiber *fiber = SLIST_FIRST(&pool->idle);
+    SLIST_REMOVE_HEAD(&pool->idle, link);
     pool->n_idle--;
     destroy_fiber(fiber);
 }
@@ -119,8 +119,7 @@ static void destroy_idle(struct sb_fiber_pool *pool)
 void sb_fiber_put(struct sb_fiber *fiber)
 {
     struct sb_fiber_pool *pool = fiber->pool;
-    fiber->next = pool->idle;
-    pool->idle = fiber;
+    SLIST_INSERT_HEAD(&pool->idle, fiber, link);
     pool->n_idle++;
     pool->n_used--;
     /* Two for each that ends, so that a peak goes back as it ends and not in one long step. */
@@ -130,7 +129,7 @@ void sb_fiber_put(struct sb_fiber *fiber)
 
 void sb_fiber_pool_finish(struct sb_fiber_pool *pool)
 {
-    while (pool->idle)
+    while (!SLIST_EMPTY(&pool->idle))
         destroy_idle(pool);
 }
 

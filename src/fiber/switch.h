@@ -6,6 +6,7 @@
 #include <setjmp.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/queue.h>
 
 struct sb_context {
     jmp_buf registers;
@@ -18,7 +19,7 @@ struct sb_context {
 struct sb_fiber {
     struct sb_context context;
     struct sb_fiber_pool *pool;
-    struct sb_fiber *next;      /* among the idle ones */
+    SLIST_ENTRY(sb_fiber) link; /* among the idle ones */
     char *mapping;
     void (*run)(void *argument);
     void *argument;
@@ -28,7 +29,7 @@ struct sb_fiber {
 struct sb_fiber_pool {
     size_t stack_size;          /* bytes without the guard, a multiple of the page size */
     struct sb_context loop;     /* of whoever runs the fibers */
-    struct sb_fiber *idle;      /* the one that ended last comes first */
+    SLIST_HEAD(, sb_fiber) idle;    /* the one that ended last comes first */
     unsigned n_idle, n_used, n_made;
     bool splits;                /* the guard is a page without access, not a mark in the page tables */
 };

@@ -27,28 +27,22 @@ void sb_timer_set(struct sb_timers *timers, struct sb_timer *timer, uint64_t tic
     if (tick < timers->now)
         tick = timers->now;
     unsigned wheel = wheel_of(timers, tick), digit = DIGIT(tick, wheel);
-    struct sb_timer **slot = &timers->slots[wheel][digit];
-    timer->next = *slot;
-    timer->link = slot;
-    if (timer->next)
-        timer->next->link = &timer->next;
-    *slot = timer;
+    LIST_INSERT_HEAD(&timers->slots[wheel][digit], timer, link);
     timers->occupied[wheel] |= UINT64_C(1) << digit;
 }
 
-static void unlink_timer(struct sb_timer *timer)
+bool sb_timer_is_set(const struct sb_timer *timer)
 {
-    *timer->link = timer->next;
-    if (timer->next)
-        timer->next->link = timer->link;
-    timer->link = NULL;
+    return timer->link.le_prev != NULL;
 }
 
 /* The bit of a slot that this leaves empty is cleared when somebody looks at it. */
 void sb_timer_clear(struct sb_timer *timer)
 {
-    if (timer->link)
-        unlink_timer(timer);
+    if (!sb_timer_is_set(timer))
+        return;
+    LIST_REMOVE(timer, link);
+    timer->link.le_prev = NULL;
 }
 
 /* The first occupied slot of a wheel from now on, and when its turn comes; 64: none. On the upper wheels the slot of
@@ -71,7 +65,7 @@ static bool next_turn(struct sb_timers *timers, unsigned *ret_wheel, unsigned *r
 {
     for (unsigned wheel = 0; wheel < SB_WHEELS; wheel++) {
         unsigned slot;
-        while ((slot = next_slot(timers, wheel, ret_tick)) < SB_WHEEL_SLOTS && !timers->slots[wheel][slot])
+        while ((slot = next_slot(timers, wheel, ret_tick)) < SB_WHEEL_SLOTS && LIST_EMPTY(&timers->slots[wheel][slot]))
             timers->occupied[wheel] &= ~(UINT64_C(1) << slot);
         *ret_wheel = wheel;
         *ret_slot = slot;
@@ -92,8 +86,8 @@ uint64_t sb_timers_next(const struct sb_timers *timers)
 static void move_down(struct sb_timers *timers, unsigned wheel, unsigned slot)
 {
     struct sb_timer *timer;
-    while ((timer = timers->slots[wheel][slot]) != NULL) {
-        unlink_timer(timer);
+    while ((timer = LIST_FIRST(&timers->slots[wheel][slot])) != NULL) {
+        sb_timer_clear(timer);
         sb_timer_set(timers, timer, timer->tick);
     }
 }
@@ -104,9 +98,9 @@ struct sb_timer *sb_timers_expire(struct sb_timers *timers, uint64_t now)
     uint64_t tick;
     while (next_turn(timers, &wheel, &slot, &tick) && tick <= now) {
         timers->now = tick;
-        struct sb_timer *timer = timers->slots[wheel][slot];
+        struct sb_timer *timer = LIST_FIRST(&timers->slots[wheel][slot]);
         if (wheel == 0) {
-            unlink_timer(timer);
+            sb_timer_clear(timer);
             return timer;
         }
         move_down(timers, wheel, slot);

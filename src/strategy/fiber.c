@@ -2,6 +2,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "../dispatch.h"
+#include "../fiber/callers.h"
 #include "../fiber/loop.h"
 
 #ifdef HAVE_LIBURING
@@ -12,6 +14,7 @@
 
 struct state {
     const struct sb_engine *engine;
+    atomic_bool held_up;        /* a handler has held up a loop: said once */
 };
 
 static int choose(struct sb_server *server, const char *name, const struct sb_engine **ret_engine)
@@ -53,43 +56,54 @@ static void serve(struct sb_request *request)
 
 static int run_loop(struct sb_gate *gate)
 {
-    const struct state *state = sb_state(gate->server, &sb_fiber_mixin);
-    return sb_loop_run(gate, state->engine, serve);
+    struct state *state = sb_state(gate->server, &sb_fiber_mixin);
+    return sb_loop_run(gate, state->engine, &state->held_up, serve);
 }
 
 static int serve_forever(struct sb_server *server)
 {
-    return sb_base_work(server, run_loop);
+    return sb_work(server, run_loop);
+}
+
+static struct sb_caller *caller_of(struct sb_request *request)
+{
+    return sb_request_state(request, &sb_fiber_mixin);
 }
 
 /* Without a loop, for handle_request, a request is served where it is. */
 static int process_request(struct sb_request *request)
 {
-    if (sb_loop)
-        return sb_loop_start(sb_loop, request);
-    serve(request);
-    return 0;
+    if (!sb_loop) {
+        serve(request);
+        return 0;
+    }
+    caller_of(request)->request = request;
+    return sb_callers_start(sb_loop, caller_of(request));
 }
 
+/* What is left is the end of the connection, by the sockets' calls. */
 static int finish_request(struct sb_request *request)
 {
     int r = sb_super(request->server, &sb_fiber_mixin)->finish_request(request);
-    if (sb_loop && sb_loop->current)
-        sb_loop_leave(sb_loop);
+    const struct sb_engine *engine = sb_loop && sb_loop->current ? sb_loop->engine : NULL;
+    if (engine && engine->io && request->io == engine->io) {
+        engine->leave(sb_loop, caller_of(request));
+        request->io = NULL;
+    }
     return r;
 }
 
 static void close_request(struct sb_request *request)
 {
-    if (sb_loop)
-        sb_loop_forget(sb_loop, request);
+    if (sb_loop && sb_loop->engine->forget)
+        sb_loop->engine->forget(sb_loop, caller_of(request));
     sb_super(request->server, &sb_fiber_mixin)->close_request(request);
 }
 
 static int wait(struct sb_request *request, int fd, short events, int64_t deadline_ns)
 {
     if (sb_loop && sb_loop->current)
-        return sb_loop_wait(sb_loop, fd, events, deadline_ns);
+        return sb_task_wait(sb_loop, fd, events, deadline_ns);
     return sb_super(request->server, &sb_fiber_mixin)->wait(request, fd, events, deadline_ns);
 }
 
@@ -98,6 +112,7 @@ const struct sb_class sb_fiber_mixin = {
     .summary = "a fiber for each request, all on one thread: fiber, fiber:epoll, fiber:uring",
     .traits = SB_CONCURRENT | SB_YIELDS | SB_DISPATCHES,
     .state_size = sizeof(struct state),
+    .request_size = sizeof(struct sb_caller),
     .init = init,
     .serve_forever = serve_forever,
     .process_request = process_request,

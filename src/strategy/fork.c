@@ -5,7 +5,9 @@
 #include <sys/wait.h>
 
 #include "../child.h"
-#include "../worker.h"
+#include "../drain.h"
+#include "../handlers.h"
+#include "../listener.h"
 
 struct state {
     struct sb_children children;
@@ -16,8 +18,8 @@ static int init(struct sb_server *server, const char *argument)
     int count = sb_parse_count(server, &sb_forking_mixin, argument, server->config.max_children, 100000);
     if (count < 0)
         return count;
-    if (server->limit > count)
-        server->limit = count;
+    if (server->books.places.limit > count)
+        sb_places_set_limit(&server->books.places, count);
     return 0;
 }
 
@@ -60,7 +62,7 @@ static int process_request(struct sb_request *request)
 static void report(struct sb_server *server, const struct sb_child *child)
 {
     int status = child->status;
-    const char *name = server->handler_name, *caller = sb_client_name(child->request);
+    const char *name = sb_server_handler_name(server), *caller = sb_client_name(child->request);
     if (child->killed)
         return;
     if (WIFSIGNALED(status))
@@ -74,7 +76,7 @@ static void report(struct sb_server *server, const struct sb_child *child)
 static void collect(struct sb_server *server, struct sb_child *child)
 {
     report(server, child);
-    sb_slot_release(server, child->slot, SB_DEAD);
+    sb_slot_release(&server->crew, &server->crew.slot_hint, child->slot, SB_DEAD);
     sb_request_free(child->request);
     free(child);
 }
@@ -91,9 +93,9 @@ static void service_actions(struct sb_server *server)
 {
     struct state *state = sb_state(server, &sb_forking_mixin);
     struct sb_child *child;
-    while (server->children_ended && (child = sb_child_reap(server, &state->children)) != NULL)
+    while (server->reaper->ended && (child = sb_child_reap(server, &state->children)) != NULL)
         collect(server, child);
-    server->children_ended = false;
+    server->reaper->ended = false;
     sb_super(server, &sb_forking_mixin)->service_actions(server);
 }
 
@@ -104,7 +106,7 @@ static void server_close(struct sb_server *server)
     for (unsigned i = 0; i < server->n_listeners; i++)
         sb_listener_close(server->listeners[i]);
     if (server->config.block_on_close)
-        sb_children_drain(server, &state->children, sb_server_drain_ms(server), collect);
+        sb_children_drain(server, &state->children, sb_drain_ms(server), collect);
     else
         sb_children_abandon(server, &state->children, forget);
     sb_super(server, &sb_forking_mixin)->server_close(server);

@@ -4,9 +4,8 @@
 #include <sys/param.h>
 #include <unistd.h>
 
-#include "../accept.h"
-#include "../thread.h"
-#include "../worker.h"
+#include "../ground/thread.h"
+#include "../objects.h"
 
 #define DEFAULT_THREADS 8
 
@@ -38,8 +37,9 @@ static int init(struct sb_server *server, const char *argument)
     state->threads = sb_parse_count(server, &sb_pool_mixin, argument, DEFAULT_THREADS, 10000);
     if (state->threads < 0)
         return state->threads;
-    server->slots += state->threads;
-    server->limit = MIN(server->limit, server->config.queue_size + state->threads);
+    server->crew.slots += state->threads;
+    struct sb_places *places = &server->books.places;
+    sb_places_set_limit(places, MIN(places->limit, server->config.queue_size + state->threads));
     state->thread = calloc(state->threads, sizeof *state->thread);
     pthread_mutex_init(&state->lock, NULL);
     pthread_cond_init(&state->filled, NULL);
@@ -67,15 +67,15 @@ static void *work(void *argument)
 {
     struct sb_server *server = argument;
     struct state *state = sb_state(server, &sb_pool_mixin);
-    struct sb_slot *slot = sb_slot_claim(server, 0);
+    struct sb_slot *slot = sb_slot_claim(&server->crew, &server->crew.slot_hint, 0);
     struct sb_request *request;
-    sb_slot_occupy(server, slot, gettid());
+    sb_slot_occupy(&server->crew, slot, gettid());
     sb_slot_enter(slot, SB_WAITING);
     while ((request = take(state)) != NULL) {
         sb_super(server, &sb_pool_mixin)->process_request(request);
         sb_slot_enter(slot, SB_WAITING);
     }
-    sb_slot_release(server, slot, SB_FREE);
+    sb_slot_release(&server->crew, &server->crew.slot_hint, slot, SB_FREE);
     sb_server_unref(server);
     return NULL;
 }
@@ -85,7 +85,7 @@ static int start(struct sb_server *server, struct state *state)
 {
     int r = 0;
     if (!state->queue) {
-        state->size = server->limit;
+        state->size = server->books.places.limit;
         state->queue = calloc(state->size, sizeof *state->queue);
         r = state->queue ? 0 : -ENOMEM;
     }
@@ -97,7 +97,7 @@ static int start(struct sb_server *server, struct state *state)
             sb_server_unref(server);
     }
     if (r < 0 && state->n_started > 0)
-        sb_shortage_begins(server, "cannot start all threads of the pool", r);
+        sb_shortage_begins(&server->shortage, &server->log, "cannot start all threads of the pool", r);
     return state->n_started > 0 ? 0 : r;
 }
 
@@ -121,7 +121,7 @@ static void join_threads(struct sb_server *server, struct state *state)
     state->ending = true;
     pthread_cond_broadcast(&state->filled);
     pthread_mutex_unlock(&state->lock);
-    bool idle = sb_server_is_idle(server);
+    bool idle = sb_books_count(&server->books) == 0;
     for (int i = 0; i < state->n_started; i++) {
         if (idle)
             pthread_join(state->thread[i], NULL);

@@ -6,9 +6,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../accept.h"
+#include "../channel.h"
 #include "../child.h"
-#include "../worker.h"
+#include "../drain.h"
+#include "../gate.h"
+#include "../ground/clock.h"
+#include "../handlers.h"
 
 #define DEFAULT_PROCESSES 4
 
@@ -35,8 +38,8 @@ static int init(struct sb_server *server, const char *argument)
     state->processes = sb_parse_count(server, &sb_prefork_mixin, argument, DEFAULT_PROCESSES, 10000);
     if (state->processes < 0)
         return state->processes;
-    server->loops *= state->processes;
-    server->slots = 1 + (server->slots + 1) * state->processes * 2;
+    server->crew.loops *= state->processes;
+    server->crew.slots = 1 + (server->crew.slots + 1) * state->processes * 2;
     state->workers = calloc(state->processes, sizeof *state->workers);
     return state->workers ? 0 : -ENOMEM;
 }
@@ -54,11 +57,11 @@ static int limit_worker(struct sb_server *server, const struct state *state, uns
     const struct sb_config *config = &server->config;
     int share = config->max_connections / state->processes +
                 ((int)worker < config->max_connections % state->processes);
-    server->limit = MIN(server->limit, MAX(share, 1));
+    sb_places_set_limit(&server->books.places, MIN(server->books.places.limit, MAX(share, 1)));
     if (config->max_requests == 0)
         return 0;
-    atomic_store(&server->accepts_left, config->max_requests + (int)arc4random_uniform(config->max_requests / 8 + 1));
-    return sb_wakeup_init(&server->retire, 0);
+    int accepts = config->max_requests + (int)arc4random_uniform(config->max_requests / 8 + 1);
+    return sb_signals_expect_retirement(&server->signals, accepts);
 }
 
 static int run(struct sb_server *server, struct sb_child *child)
@@ -91,10 +94,10 @@ static void start_worker(struct sb_server *server, struct state *state, int n)
     if (r < 0) {
         free(child);
         worker->start_ns = sb_deadline_ns(EARLY_DEATH_MS);
-        sb_shortage_begins(server, "cannot start a worker process", r);
+        sb_shortage_begins(&server->shortage, &server->log, "cannot start a worker process", r);
         return;
     }
-    sb_shortage_ends(server);
+    sb_shortage_ends(&server->shortage, &server->log);
     worker->child = child;
 }
 
@@ -116,8 +119,8 @@ static void describe_callers(struct sb_server *server, pid_t pid, char *text, si
     struct sb_address address, other;
     char peer[SB_ADDRESS_TEXT_SIZE];
     unsigned count = 0;
-    for (unsigned i = 0; i < server->board->slot_count; i++) {
-        const struct sb_slot *slot = sb_scoreboard_slot(server->board, i);
+    for (unsigned i = 0; i < server->crew.board->slot_count; i++) {
+        const struct sb_slot *slot = sb_scoreboard_slot(server->crew.board, i);
         if (slot->pid != pid || slot->state < SB_READING || slot->state > SB_CLOSING)
             continue;
         count += sb_slot_peer(slot, count == 0 ? &address : &other);
@@ -139,12 +142,12 @@ static void report(struct sb_server *server, const struct sb_child *child)
         snprintf(how, sizeof how, "exited with status %d", WEXITSTATUS(child->status));
     describe_callers(server, child->pid, callers, sizeof callers);
     sb_server_log(server, SB_LOG_ERROR, "worker %u (pid %d) %s in handler %s%s", child->worker, (int)child->pid, how,
-                  server->handler_name, callers);
+                  sb_server_handler_name(server), callers);
 }
 
 static void bury(struct sb_server *server, struct sb_child *child)
 {
-    sb_slots_bury(server, child->pid);
+    sb_slots_bury(&server->crew, child->pid);
     free(child);
 }
 
@@ -163,8 +166,9 @@ static void reap_workers(struct sb_server *server, struct state *state)
 
 static int count_retired(const struct state *state)
 {
+    const struct sb_child *child;
     int count = 0;
-    for (const struct sb_child *child = state->children.first; child; child = child->next)
+    LIST_FOREACH(child, &state->children.list, link)
         count += state->workers[child->worker].child != child;
     return count;
 }
@@ -174,7 +178,7 @@ static int count_retired(const struct state *state)
 static void release_retired(struct sb_server *server, struct state *state)
 {
     int count = count_retired(state);
-    sb_wakeup_clear(&server->notice);
+    sb_wakeup_clear(&server->signals.notice);
     for (int i = 0; i < state->processes && count < state->processes; i++) {
         struct worker *worker = &state->workers[i];
         if (worker->child && __atomic_load_n(&worker->child->slot->retired, __ATOMIC_RELAXED)) {
@@ -220,8 +224,8 @@ static int prepare(struct sb_server *server, struct state *state)
 {
     memset(state->workers, 0, state->processes * sizeof *state->workers);
     int r = sb_children_open(server);
-    if (r == 0 && server->notice.fd < 0)
-        r = sb_wakeup_init(&server->notice, 0);
+    if (r == 0 && server->signals.notice.fd < 0)
+        r = sb_wakeup_init(&server->signals.notice, 0);
     if (r == 0 && server->config.accept == SB_ACCEPT_PASS)
         r = sb_channel_open(server);
     return r;
@@ -240,7 +244,7 @@ static int serve_forever(struct sb_server *server)
     int r = prepare(server, state);
     if (r == 0)
         r = supervise(server, state);
-    sb_server_stop(server);     /* after an error too: the workers must end */
+    sb_signals_stop(&server->signals);  /* after an error too: the workers must end */
     sb_channel_end(server);
     sb_children_drain(server, &state->children, patience_ms(server), bury);
     sb_channel_close(server);

@@ -5,9 +5,10 @@
 #include <sys/param.h>
 #include <unistd.h>
 
-#include "../accept.h"
-#include "../thread.h"
-#include "../worker.h"
+#include "../channel.h"
+#include "../drain.h"
+#include "../gate.h"
+#include "../ground/thread.h"
 
 #define DEFAULT_THREADS 8
 
@@ -29,17 +30,17 @@ static int init(struct sb_server *server, const char *argument)
     state->threads = sb_parse_count(server, &sb_prethread_mixin, argument, DEFAULT_THREADS, 10000);
     if (state->threads < 0)
         return state->threads;
-    server->loops *= state->threads;
-    server->slots += state->threads;
+    server->crew.loops *= state->threads;
+    server->crew.slots += state->threads;
     return 0;
 }
 
 /* None of the loops could run. A worker of prefork leaves it to its parent to try again. */
 static void give_up(struct sb_server *server)
 {
-    if (server->process_slot)
+    if (server->crew.process_slot)
         _exit(1);
-    sb_server_stop(server);
+    sb_signals_stop(&server->signals);
 }
 
 static void *run_loop(void *argument)
@@ -80,7 +81,7 @@ static void supervise(struct sb_server *server)
     struct sb_request *request;
     int r = sb_gate_open(&gate, server, SB_GATE_SUPERVISOR);
     if (r < 0) {
-        sb_server_stop(server);
+        sb_signals_stop(&server->signals);
         return;
     }
     if (sb_worker.slot)
@@ -106,8 +107,8 @@ static int serve_forever(struct sb_server *server)
     struct state *state = sb_state(server, &sb_prethread_mixin);
     /* A loop holds a place while it waits, and under reuseport nobody else can take its callers. */
     if (server->config.accept == SB_ACCEPT_REUSEPORT)
-        server->limit = MAX(server->limit, state->threads);
-    bool passes = server->config.accept == SB_ACCEPT_PASS && server->channel[0] < 0;
+        sb_places_set_limit(&server->books.places, MAX(server->books.places.limit, state->threads));
+    bool passes = server->config.accept == SB_ACCEPT_PASS && !server->channel;
     struct loop *loops = calloc(state->threads, sizeof *loops);
     int r = loops ? 0 : -ENOMEM;
     if (r == 0 && passes)
@@ -119,7 +120,7 @@ static int serve_forever(struct sb_server *server)
             sb_channel_end(server);
         /* The loops' own requests only: who hands them on leaves them to server_close. */
         if (!(server->traits & SB_DISPATCHES))
-            sb_server_drain(server);
+            sb_drain(server);
         r = join_loops(loops, count);
     }
     if (passes)

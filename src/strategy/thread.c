@@ -2,19 +2,23 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "../thread.h"
-#include "../worker.h"
+#include "../ground/thread.h"
+#include "../objects.h"
 
 struct thread {
     struct sb_request *request;
     pthread_t id;
-    struct thread *next;
+    SLIST_ENTRY(thread) link;
 };
 
-struct state {                  /* guarded by server->lock */
+SLIST_HEAD(threads, thread);
+
+struct state {                  /* zeroed, as PTHREAD_MUTEX_INITIALIZER and PTHREAD_COND_INITIALIZER are on Linux */
+    pthread_mutex_t lock;       /* guards all below */
+    pthread_cond_t idle;        /* the last thread has ended */
     unsigned running;
-    struct thread *ended;       /* not yet joined: by the loop, with its next request, or by close */
-    bool closed;                /* nobody will join those that still run */
+    struct threads ended;       /* not yet joined: by the loop, with its next request, or by close */
+    bool closed;                /* nobody will join those that still run, and each holds the server */
 };
 
 static bool is_joinable(const struct sb_server *server)
@@ -25,94 +29,102 @@ static bool is_joinable(const struct sb_server *server)
 static void end_thread(struct sb_server *server, struct thread *thread)
 {
     struct state *state = sb_state(server, &sb_threading_mixin);
-    pthread_mutex_lock(&server->lock);
-    bool joins = is_joinable(server) && !state->closed;
+    pthread_mutex_lock(&state->lock);
+    bool closed = state->closed, joins = is_joinable(server) && !closed;
     thread->id = pthread_self();
-    thread->next = state->ended;
     if (joins)
-        state->ended = thread;
-    else if (state->closed)
+        SLIST_INSERT_HEAD(&state->ended, thread, link);
+    else if (is_joinable(server))
         pthread_detach(thread->id);
     if (--state->running == 0)
-        pthread_cond_broadcast(&server->changed);
-    pthread_mutex_unlock(&server->lock);
+        pthread_cond_broadcast(&state->idle);
+    pthread_mutex_unlock(&state->lock);
     if (!joins)
         free(thread);
+    if (closed)
+        sb_server_unref(server);
 }
 
 static void *process_request_thread(void *argument)
 {
     struct thread *thread = argument;
     struct sb_server *server = thread->request->server;
-    struct sb_slot *slot = sb_slot_claim(server, 0);
-    sb_slot_occupy(server, slot, 0);
+    struct sb_crew *crew = &server->crew;
+    struct sb_slot *slot = sb_slot_claim(crew, &crew->slot_hint, 0);
+    sb_slot_occupy(crew, slot, 0);
     sb_super(server, &sb_threading_mixin)->process_request(thread->request);
-    sb_slot_release(server, slot, SB_FREE);
+    sb_slot_release(crew, &crew->slot_hint, slot, SB_FREE);
     end_thread(server, thread);
-    sb_server_unref(server);
     return NULL;
 }
 
-/* With server->lock held. Those that have said that they end, but have not come to it yet, are left for later: a thread
+/* With the lock held. Those that have said that they end, but have not come to it yet, are left for later: a thread
  * that waited for another one would wait in line with all that ended before. */
 static void join_ended(struct state *state)
 {
-    for (struct thread **link = &state->ended; *link;) {
-        struct thread *thread = *link;
-        if (pthread_tryjoin_np(thread->id, NULL) == EBUSY) {
-            link = &thread->next;
-            continue;
-        }
-        *link = thread->next;
-        free(thread);
+    struct thread *thread, *next;
+    struct threads later = SLIST_HEAD_INITIALIZER(later);
+    for (thread = SLIST_FIRST(&state->ended); thread; thread = next) {
+        next = SLIST_NEXT(thread, link);
+        if (pthread_tryjoin_np(thread->id, NULL) == EBUSY)
+            SLIST_INSERT_HEAD(&later, thread, link);
+        else
+            free(thread);
     }
+    state->ended = later;
 }
 
-static void count(struct sb_server *server, int change)
+static void count(struct state *state, int change)
 {
-    struct state *state = sb_state(server, &sb_threading_mixin);
-    pthread_mutex_lock(&server->lock);
+    pthread_mutex_lock(&state->lock);
     state->running += change;
     join_ended(state);
-    pthread_mutex_unlock(&server->lock);
+    pthread_mutex_unlock(&state->lock);
 }
 
 static int process_request(struct sb_request *request)
 {
     struct sb_server *server = request->server;
+    struct state *state = sb_state(server, &sb_threading_mixin);
     struct thread *thread = malloc(sizeof *thread);
     pthread_t id;
     if (!thread)
         return -ENOMEM;
     thread->request = request;
-    sb_server_ref(server);
-    count(server, 1);
+    count(state, 1);
     int r = sb_thread_start(is_joinable(server), process_request_thread, thread, &id);
     if (r < 0) {
-        count(server, -1);
-        sb_server_unref(server);
+        count(state, -1);
         free(thread);
     }
     return r;
 }
 
+/* Threads that have been cut off, but do not end, keep what they use. */
+static void abandon(struct sb_server *server, struct state *state)
+{
+    for (unsigned i = 0; i < state->running; i++)
+        sb_server_ref(server);
+    state->closed = true;
+}
+
 static void server_close(struct sb_server *server)
 {
     struct state *state = sb_state(server, &sb_threading_mixin);
+    struct thread *thread;
     sb_super(server, &sb_threading_mixin)->server_close(server);
-    if (!is_joinable(server))
-        return;
-    pthread_mutex_lock(&server->lock);
-    while (state->running > 0 && !server->requests)
-        pthread_cond_wait(&server->changed, &server->lock);
-    struct thread *ended = state->ended, *next;
-    state->ended = NULL;
-    state->closed = true;
-    pthread_mutex_unlock(&server->lock);
-    for (; ended; ended = next) {
-        next = ended->next;
-        pthread_join(ended->id, NULL);
-        free(ended);
+    bool idle = sb_books_count(&server->books) == 0;
+    pthread_mutex_lock(&state->lock);
+    while (is_joinable(server) && idle && state->running > 0)
+        pthread_cond_wait(&state->idle, &state->lock);
+    abandon(server, state);
+    struct threads ended = state->ended;
+    SLIST_INIT(&state->ended);
+    pthread_mutex_unlock(&state->lock);
+    while ((thread = SLIST_FIRST(&ended)) != NULL) {
+        SLIST_REMOVE_HEAD(&ended, link);
+        pthread_join(thread->id, NULL);
+        free(thread);
     }
 }
 

@@ -1,6 +1,6 @@
-#include <time.h>
+#include "clock.h"
 
-#include "objects.h"
+#include <time.h>
 
 static int64_t read_clock_ns(clockid_t clock)
 {

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "objects.h"
+#include "receive.h"
 
 /* --- receiving ---------------------------------------------------------------------------------------------------- */
 
@@ -23,7 +23,7 @@ static int have_input(struct sb_request *request)
 {
     if (request->input_begin < request->input_end)
         return 1;
-    ssize_t n = sb_request_fill_input(request);
+    ssize_t n = sb_fill_input(request);
     return n < 0 ? n : n > 0;
 }
 
@@ -55,7 +55,7 @@ static int __attribute__((noinline)) recv_framed(struct sb_request *request, enu
 
 int sb_recv_message(struct sb_request *request, void *buffer, size_t size, size_t *ret_length)
 {
-    enum sb_frame frame = request->server->framing.caller;
+    enum sb_frame frame = request->server->attributes.framing.caller;
     if (request->datagram || frame == SB_FRAME_NONE)
         return recv_bare(request, buffer, size, ret_length);
     return recv_framed(request, frame, buffer, size, ret_length);
@@ -94,7 +94,7 @@ static int send_joined(struct sb_request *request, const struct sb_frame_ends *e
 
 int sb_send_message(struct sb_request *request, const void *message, size_t size)
 {
-    enum sb_frame frame = request->datagram ? SB_FRAME_NONE : request->server->framing.server;
+    enum sb_frame frame = request->datagram ? SB_FRAME_NONE : request->server->attributes.framing.server;
     struct sb_frame_ends ends;
     if (frame == SB_FRAME_NONE)
         return sb_sendall(request, message, size);

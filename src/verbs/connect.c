@@ -1,8 +1,10 @@
 /* sb_connect: a handler calls another server. */
 #include <errno.h>
 #include <poll.h>
+#include <unistd.h>
 
-#include "objects.h"
+#include "../ground/clock.h"
+#include "../objects.h"
 
 /* No descriptor tells when the queue of a Unix socket is no longer full (unix(7)). */
 #define FULL_QUEUE_RETRY_MS 10

@@ -1,6 +1,6 @@
-/* What the families share. Private. */
-#ifndef FAMILY_H
-#define FAMILY_H
+/* What the other families, and loops that accept by other means, need of TCPServer. Private. */
+#ifndef FAMILY_TCP_H
+#define FAMILY_TCP_H
 
 #include "../objects.h"
 
@@ -11,8 +11,5 @@ int sb_tcp_bind(struct sb_listener *listener);
  * NULL: asks the socket. */
 int sb_tcp_admit(struct sb_listener *listener, int fd, const struct sb_address *client,
                  struct sb_request **ret_request);
-
-/* Counts and logs a datagram of `size` bytes that was longer than max_packet_size. */
-void sb_udp_report_truncated(struct sb_request *request, ssize_t size);
 
 #endif

@@ -1,11 +1,10 @@
-/* sb_offload: a few threads for calls that block, of a server whose requests share one. */
+#include "offload.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
 
-#include "objects.h"
-#include "thread.h"
+#include "../ground/thread.h"
 
 #define THREADS_MAX 4
 
@@ -13,13 +12,13 @@ struct job {
     void (*run)(void *argument);
     void *argument;
     struct sb_wakeup done;
-    struct job *next;
+    STAILQ_ENTRY(job) link;
 };
 
 struct sb_helpers {
     pthread_mutex_t lock;       /* guards all below */
     pthread_cond_t filled;
-    struct job *first, **last;
+    STAILQ_HEAD(, job) jobs;
     bool ending;
     unsigned n_threads, n_idle;
     pthread_t threads[THREADS_MAX];
@@ -29,12 +28,12 @@ static struct job *take(struct sb_helpers *helpers)
 {
     pthread_mutex_lock(&helpers->lock);
     helpers->n_idle++;
-    while (!helpers->first && !helpers->ending)
+    while (STAILQ_EMPTY(&helpers->jobs) && !helpers->ending)
         pthread_cond_wait(&helpers->filled, &helpers->lock);
     helpers->n_idle--;
-    struct job *job = helpers->first;
-    if (job && !(helpers->first = job->next))
-        helpers->last = &helpers->first;
+    struct job *job = STAILQ_FIRST(&helpers->jobs);
+    if (job)
+        STAILQ_REMOVE_HEAD(&helpers->jobs, link);
     pthread_mutex_unlock(&helpers->lock);
     return job;
 }
@@ -64,25 +63,32 @@ static int put(struct sb_helpers *helpers, struct job *job)
     pthread_mutex_lock(&helpers->lock);
     int r = add_thread(helpers);
     if (r == 0) {
-        *helpers->last = job;
-        helpers->last = &job->next;
+        STAILQ_INSERT_TAIL(&helpers->jobs, job, link);
         pthread_cond_signal(&helpers->filled);
     }
     pthread_mutex_unlock(&helpers->lock);
     return r;
 }
 
+static void free_helpers(struct sb_helpers *helpers)
+{
+    pthread_cond_destroy(&helpers->filled);
+    pthread_mutex_destroy(&helpers->lock);
+    free(helpers);
+}
+
 static struct sb_helpers *find_helpers(struct sb_server *server)
 {
-    pthread_mutex_lock(&server->lock);
-    struct sb_helpers *helpers = server->helpers;
-    if (!helpers && (helpers = server->helpers = calloc(1, sizeof *helpers)) != NULL) {
-        pthread_mutex_init(&helpers->lock, NULL);
-        pthread_cond_init(&helpers->filled, NULL);
-        helpers->last = &helpers->first;
-    }
-    pthread_mutex_unlock(&server->lock);
-    return helpers;
+    struct sb_helpers *there = atomic_load(&server->helpers), *made;
+    if (there || !(made = calloc(1, sizeof *made)))
+        return there;
+    pthread_mutex_init(&made->lock, NULL);
+    pthread_cond_init(&made->filled, NULL);
+    STAILQ_INIT(&made->jobs);
+    if (atomic_compare_exchange_strong(&server->helpers, &there, made))
+        return made;
+    free_helpers(made);     /* another thread was faster */
+    return there;
 }
 
 void sb_helpers_end(struct sb_server *server)
@@ -96,9 +102,7 @@ void sb_helpers_end(struct sb_server *server)
     pthread_mutex_unlock(&helpers->lock);
     for (unsigned i = 0; i < helpers->n_threads; i++)
         pthread_join(helpers->threads[i], NULL);
-    pthread_cond_destroy(&helpers->filled);
-    pthread_mutex_destroy(&helpers->lock);
-    free(helpers);
+    free_helpers(helpers);
     server->helpers = NULL;
 }
 

@@ -1,0 +1,12 @@
+/* BaseServer: the one accept loop, and what every class inherits in the end. Private. */
+#ifndef BASE_H
+#define BASE_H
+
+#include "objects.h"
+
+extern const struct sb_class sb_base_class;
+
+/* BaseServer.handle_request: one request, or handle_timeout. 1, 0, or -errno. */
+int sb_base_handle_request(struct sb_server *server);
+
+#endif

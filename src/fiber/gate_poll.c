@@ -1,0 +1,134 @@
+#include "gate_poll.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "../channel.h"
+#include "../classes.h"
+#include "../family/batch.h"
+#include "../family/tcp.h"
+
+int sb_gate_prepare(struct sb_gate *gate)
+{
+    return sb_gate_watch(gate, gate->server->signals.cut.fd, EPOLLIN, SB_SOURCE_CUT);
+}
+
+static bool is_told(const struct sb_gate *gate, uint32_t source)
+{
+    for (int i = gate->next_event; i < gate->n_events; i++)
+        if (gate->events[i].data.u32 == source)
+            return true;
+    return false;
+}
+
+/* A source that always has more must not keep the others waiting. */
+static void put_behind(struct sb_gate *gate)
+{
+    struct epoll_event first = gate->events[gate->next_event];
+    int others = gate->n_events - gate->next_event - 1;
+    memmove(gate->events + gate->next_event, gate->events + gate->next_event + 1, others * sizeof first);
+    gate->events[gate->n_events - 1] = first;
+}
+
+void sb_gate_tell(struct sb_gate *gate, const struct epoll_event *event)
+{
+    if (event->data.u32 == SB_SOURCE_CUT)
+        gate->cut = true;
+    else if (event->data.u32 == SB_SOURCE_ROOM)
+        sb_wakeup_clear(&gate->server->books.places.room);
+    else if (!is_told(gate, event->data.u32) && gate->n_events < (int)(sizeof gate->events / sizeof *gate->events))
+        gate->events[gate->n_events++] = *event;
+}
+
+bool sb_gate_pending(const struct sb_gate *gate)
+{
+    return !gate->muted && (gate->next_event < gate->n_events || sb_batches_waiting(gate->server) >= 0);
+}
+
+int sb_gate_poll(struct sb_gate *gate, struct sb_request **ret_request)
+{
+    while (sb_gate_pending(gate) && !sb_gate_must_end(gate)) {
+        bool told = gate->next_event < gate->n_events;
+        uint32_t source = told ? gate->events[gate->next_event].data.u32 : (unsigned)sb_batches_waiting(gate->server);
+        int r = -EAGAIN;
+        if (source == SB_SOURCE_CHANNEL || source < SB_SOURCE_STOP)
+            r = sb_share_reserve(&gate->book->share) ? sb_gate_take(gate, source, ret_request) : -EBUSY;
+        if (sb_is_shortage(r))
+            sb_shortage_begins(&gate->server->shortage, &gate->server->log, "cannot accept", r);
+        if (r == 1 && told)
+            put_behind(gate);
+        if (r != -EAGAIN)
+            return r;
+        gate->next_event += told;
+    }
+    gate->next_event = gate->n_events = 0;
+    return sb_gate_must_end(gate) ? -ECANCELED : 0;
+}
+
+static void unwatch(const struct sb_gate *gate, int fd)
+{
+    if (fd >= 0)
+        epoll_ctl(gate->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+}
+
+/* While it looks away it waits for a place, as others may that share the server's. */
+void sb_gate_mute(struct sb_gate *gate, bool mute)
+{
+    struct sb_server *server = gate->server;
+    if (gate->muted == mute)
+        return;
+    gate->muted = mute;
+    gate->next_event = gate->n_events = 0;
+    if (!mute) {
+        atomic_fetch_sub(&server->books.places.waiting, 1);
+        unwatch(gate, server->books.places.room.fd);
+        sb_gate_watch_sources(gate);
+        return;
+    }
+    for (unsigned i = 0; i < server->n_listeners; i++)
+        unwatch(gate, sb_listener_fileno(server->listeners[i]));
+    if (sb_gate_reads_channel(gate))
+        unwatch(gate, server->channel->in);
+    sb_gate_watch(gate, server->books.places.room.fd, EPOLLIN, SB_SOURCE_ROOM);
+    atomic_fetch_add(&server->books.places.waiting, 1);
+}
+
+bool sb_gate_has_room(struct sb_gate *gate)
+{
+    return sb_share_reserve(&gate->book->share);
+}
+
+void sb_gate_end(struct sb_gate *gate)
+{
+    sb_gate_mute(gate, true);
+    unwatch(gate, gate->server->books.places.room.fd);
+    unwatch(gate, gate->server->signals.stop.fd);
+    unwatch(gate, gate->server->signals.retire.fd);
+    sb_share_release(&gate->book->share);
+    atomic_fetch_sub(&gate->server->books.places.waiting, 1);
+}
+
+bool sb_gate_leave_streams(struct sb_gate *gate)
+{
+    const struct sb_server *server = gate->server;
+    if (server->crew.loops > 1 || sb_gate_reads_channel(gate) || sb_classes_override_get_request(server))
+        return false;
+    for (unsigned i = 0; i < server->n_listeners; i++)
+        if (server->listeners[i]->address.socktype == SOCK_STREAM) {
+            if (server->listeners[i]->family.get_request != sb_tcp_class.get_request)
+                return false;
+            unwatch(gate, server->listeners[i]->fd);
+        }
+    gate->leaves_streams = true;
+    return true;
+}
+
+int sb_gate_admit(struct sb_gate *gate, unsigned listener, int fd, struct sb_request **ret_request)
+{
+    if (!sb_share_reserve(&gate->book->share))
+        return -EBUSY;
+    int r = sb_tcp_admit(gate->server->listeners[listener], fd, NULL, ret_request);
+    if (r == 0)
+        sb_entry_settle(&(*ret_request)->entry);
+    return r;
+}

@@ -1,0 +1,244 @@
+#include "gate.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include "channel.h"
+#include "child.h"
+#include "family/batch.h"
+#include "ground/clock.h"
+#include "ground/descriptor.h"
+
+#define PAUSE_MS 100
+
+/* --- open and close ----------------------------------------------------------------------------------------------- */
+
+int sb_gate_watch(struct sb_gate *gate, int fd, uint32_t events, uint32_t source)
+{
+    struct epoll_event event = { .events = events, .data.u32 = source };
+    if (fd < 0)
+        return 0;
+    return epoll_ctl(gate->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+}
+
+bool sb_gate_reads_channel(const struct sb_gate *gate)
+{
+    return gate->role == SB_GATE_WORKER && gate->server->channel;
+}
+
+static bool passes_on(const struct sb_gate *gate)
+{
+    return gate->role == SB_GATE_SUPERVISOR && gate->server->channel && gate->server->channel->out >= 0;
+}
+
+static bool takes_turns(const struct sb_gate *gate)
+{
+    return gate->role == SB_GATE_WORKER && sb_turn_is_taken(&gate->server->turn);
+}
+
+int sb_gate_watch_sources(struct sb_gate *gate)
+{
+    struct sb_server *server = gate->server;
+    int r = 0;
+    /* One waiter is woken for each request, not all of them. But who has the lock is the only one that listens, and the
+     * kernel might choose one that waits for the lock, or is being killed. */
+    const uint32_t events = takes_turns(gate) ? EPOLLIN : EPOLLIN | EPOLLEXCLUSIVE;
+    gate->sources = 0;
+    if (sb_gate_reads_channel(gate)) {
+        gate->sources = 1;
+        return sb_gate_watch(gate, server->channel->in, events, SB_SOURCE_CHANNEL);
+    }
+    if (gate->role == SB_GATE_SUPERVISOR && !passes_on(gate))
+        return 0;
+    for (unsigned i = 0; r == 0 && i < server->n_listeners; i++, gate->sources++)
+        if (!gate->leaves_streams || server->listeners[i]->address.socktype != SOCK_STREAM)
+            r = sb_gate_watch(gate, sb_listener_fileno(server->listeners[i]), events, i);
+    return r;
+}
+
+static int watch_all(struct sb_gate *gate)
+{
+    const struct sb_signals *signals = &gate->server->signals;
+    int r = 0;
+    if (!sb_gate_reads_channel(gate))
+        r = sb_gate_watch(gate, signals->stop.fd, EPOLLIN, SB_SOURCE_STOP);
+    if (r == 0)
+        r = sb_gate_watch(gate, signals->retire.fd, EPOLLIN, SB_SOURCE_RETIRE);
+    if (r == 0 && gate->role == SB_GATE_SUPERVISOR)
+        r = sb_gate_watch(gate, signals->notice.fd, EPOLLIN, SB_SOURCE_NOTICE);
+    if (r == 0)
+        r = sb_gate_watch(gate, gate->server->reaper->fd, EPOLLIN, SB_SOURCE_CHILDREN);
+    return r < 0 ? r : sb_gate_watch_sources(gate);
+}
+
+int sb_gate_open(struct sb_gate *gate, struct sb_server *server, enum sb_gate_role role)
+{
+    *gate = (struct sb_gate){ .server = server, .role = role, .lock_fd = -1 };
+    gate->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    int r = gate->epoll_fd < 0 ? -errno : 0;
+    if (r == 0 && !(gate->book = sb_book_open(&server->books)))
+        r = -ENOMEM;
+    if (r == 0 && role == SB_GATE_WORKER && server->forks_requests)
+        r = sb_children_open(server);
+    if (r == 0 && takes_turns(gate))
+        r = sb_turn_join(&server->turn, &gate->lock_fd);
+    if (r == 0)
+        r = watch_all(gate);
+    if (r < 0)
+        sb_gate_close(gate);
+    return r;
+}
+
+void sb_gate_close(struct sb_gate *gate)
+{
+    if (gate->book)
+        sb_book_close(gate->book);
+    sb_fd_close(&gate->lock_fd);
+    sb_fd_close(&gate->epoll_fd);
+}
+
+/* --- a place ------------------------------------------------------------------------------------------------------ */
+
+/* Waits for a place, a stop or a child, without looking at the listeners. 1: look again. */
+static int wait_for_room(struct sb_gate *gate, int timeout_ms)
+{
+    struct sb_server *server = gate->server;
+    struct sb_places *places = &server->books.places;
+    struct pollfd fds[] = { { .fd = places->room.fd, .events = POLLIN },
+                            { .fd = sb_gate_reads_channel(gate) ? -1 : server->signals.stop.fd, .events = POLLIN },
+                            { .fd = server->signals.retire.fd, .events = POLLIN },
+                            { .fd = server->reaper->fd, .events = POLLIN } };
+    int r = 1;
+    atomic_fetch_add(&places->waiting, 1);
+    if (!sb_share_reserve(&gate->book->share))
+        r = poll(fds, 4, timeout_ms);
+    atomic_fetch_sub(&places->waiting, 1);
+    if (fds[0].revents)
+        sb_wakeup_clear(&places->room);
+    if (fds[1].revents || fds[2].revents)
+        return -ECANCELED;
+    if (fds[3].revents)
+        server->reaper->ended = true;
+    return r == 0 || fds[3].revents ? 0 : 1;
+}
+
+static int reserve_place(struct sb_gate *gate, int64_t deadline_ns)
+{
+    int r = 1;
+    while (r > 0 && !sb_share_reserve(&gate->book->share))
+        r = wait_for_room(gate, sb_remaining_ms(deadline_ns));
+    return r;
+}
+
+/* Until the channel has room for one more; with every worker busy the others stay in the backlog. */
+static int wait_for_channel(struct sb_gate *gate, int64_t deadline_ns)
+{
+    struct sb_server *server = gate->server;
+    if (!passes_on(gate))
+        return 1;
+    struct pollfd fds[] = { { .fd = server->channel->out, .events = POLLOUT },
+                            { .fd = server->signals.stop.fd, .events = POLLIN },
+                            { .fd = server->reaper->fd, .events = POLLIN },
+                            { .fd = server->signals.notice.fd, .events = POLLIN } };
+    poll(fds, 4, sb_remaining_ms(deadline_ns));
+    if (fds[1].revents)
+        return -ECANCELED;
+    return fds[2].revents || fds[3].revents || !fds[0].revents ? 0 : 1;
+}
+
+/* --- the next request --------------------------------------------------------------------------------------------- */
+
+int sb_gate_take(struct sb_gate *gate, uint32_t source, struct sb_request **ret_request)
+{
+    struct sb_server *server = gate->server;
+    struct sb_request *request;
+    int r = source == SB_SOURCE_CHANNEL ? sb_channel_receive(server, &request)
+                                        : methods(server)->get_request(server->listeners[source], &request);
+    gate->hot = r == 0 && gate->sources == 1 && !(server->traits & SB_DISPATCHES);
+    if (r < 0)
+        return r;
+    if (gate->role == SB_GATE_SUPERVISOR)
+        sb_share_overdraw(&gate->book->share);
+    else
+        sb_entry_settle(&request->entry);
+    *ret_request = request;
+    return 1;
+}
+
+static int wait_for_events(struct sb_gate *gate, int64_t deadline_ns)
+{
+    const int room = sizeof gate->events / sizeof *gate->events;
+    gate->next_event = 0;
+    gate->n_events = epoll_wait(gate->epoll_fd, gate->events, room, sb_remaining_ms(deadline_ns));
+    if (gate->n_events < 0) {
+        gate->n_events = 0;
+        return errno == EINTR ? -EAGAIN : -errno;
+    }
+    for (int i = 0; i < gate->n_events; i++)
+        if (gate->events[i].data.u32 == SB_SOURCE_STOP || gate->events[i].data.u32 == SB_SOURCE_RETIRE)
+            return -ECANCELED;
+    return gate->n_events;
+}
+
+/* -EAGAIN: nothing yet, wait again. */
+static int take_next(struct sb_gate *gate, int64_t deadline_ns, struct sb_request **ret_request)
+{
+    if (gate->hot) {
+        int r = sb_gate_take(gate, sb_gate_reads_channel(gate) ? SB_SOURCE_CHANNEL : 0, ret_request);
+        if (r != -EAGAIN)
+            return r;
+    }
+    if (gate->next_event == gate->n_events) {
+        int waiting = sb_batches_waiting(gate->server);
+        if (waiting >= 0)
+            return sb_gate_take(gate, waiting, ret_request);
+        sb_batches_flush(gate->server);
+        int r = wait_for_events(gate, deadline_ns);
+        if (r <= 0)
+            return r;
+    }
+    uint32_t source = gate->events[gate->next_event++].data.u32;
+    if (source == SB_SOURCE_CHILDREN)
+        gate->server->reaper->ended = true;
+    return source == SB_SOURCE_CHILDREN || source == SB_SOURCE_NOTICE ? 0 : sb_gate_take(gate, source, ret_request);
+}
+
+void sb_gate_pause(struct sb_gate *gate)
+{
+    struct pollfd fds[] = { { .fd = gate->server->signals.stop.fd, .events = POLLIN },
+                            { .fd = gate->server->reaper->fd, .events = POLLIN } };
+    poll(fds, 2, PAUSE_MS);
+}
+
+bool sb_gate_must_end(const struct sb_gate *gate)
+{
+    const struct sb_server *server = gate->server;
+    if (sb_batches_waiting(server) >= 0)
+        return false;
+    return (!sb_gate_reads_channel(gate) && sb_signals_stopping(&server->signals)) ||
+           sb_signals_retiring(&server->signals);
+}
+
+int sb_gate_next(struct sb_gate *gate, int timeout_ms, struct sb_request **ret_request)
+{
+    struct sb_server *server = gate->server;
+    int64_t deadline_ns = sb_deadline_ns(timeout_ms);
+    /* Who passes requests on needs no place for them: the channel is the bound. */
+    int r = gate->role == SB_GATE_WORKER ? reserve_place(gate, deadline_ns) : wait_for_channel(gate, deadline_ns);
+    if (r <= 0)
+        return r;
+    if (takes_turns(gate))
+        sb_turn_take(&server->turn, gate->lock_fd);
+    do
+        r = sb_gate_must_end(gate) ? -ECANCELED : take_next(gate, deadline_ns, ret_request);
+    while (r == -EAGAIN);
+    if (takes_turns(gate))
+        sb_turn_leave(&server->turn, gate->lock_fd);
+    if (sb_is_shortage(r)) {
+        sb_shortage_begins(&server->shortage, &server->log, "cannot accept", r);
+        sb_gate_pause(gate);
+        return 0;
+    }
+    return r;
+}

@@ -1,0 +1,55 @@
+/* A gate is one accept loop's way to the next request, by the server's discipline. Private. */
+#ifndef GATE_H
+#define GATE_H
+
+#include <sys/epoll.h>
+#include "objects.h"
+
+enum sb_gate_role {
+    SB_GATE_WORKER,         /* takes requests and handles them */
+    SB_GATE_SUPERVISOR,     /* looks after workers; under `pass` it takes requests for them */
+};
+
+/* What an epoll event of a gate stands for: one of these, or a listener's index. */
+enum sb_gate_source {
+    SB_SOURCE_STOP = 0x10000, SB_SOURCE_CHILDREN, SB_SOURCE_RETIRE, SB_SOURCE_NOTICE, SB_SOURCE_CHANNEL,
+    SB_SOURCE_CUT, SB_SOURCE_ROOM,
+};
+
+struct sb_gate {
+    struct sb_server *server;
+    enum sb_gate_role role;
+    struct sb_book *book;       /* of the loop: its requests, and its place for the next one */
+    int epoll_fd;
+    int lock_fd;                /* flock: an open file description of its own; -1: none */
+    unsigned sources;           /* listeners, or the channel, that it watches */
+    bool hot;                   /* the only source had a request last time, handled here: another may wait by now */
+    struct epoll_event events[16];
+    int n_events, next_event;
+    bool muted;                 /* of a loop that waits by other means (fiber/gate_poll.h): sees no listener now */
+    bool cut;                   /* of that too: its requests shall end */
+    bool leaves_streams;        /* that loop accepts connections itself */
+};
+
+/* Errors: -EMFILE and the like; the gate is then closed. */
+int sb_gate_open(struct sb_gate *gate, struct sb_server *server, enum sb_gate_role role);
+void sb_gate_close(struct sb_gate *gate);
+
+/* The next request within timeout_ms (-1: without limit): 1, or 0 when there was none, or when a child or a retiring
+ * worker wants attention. -ECANCELED: the loop shall end. A shortage of descriptors or memory is logged once and waited
+ * out here. The caller owns *ret_request. */
+int sb_gate_next(struct sb_gate *gate, int timeout_ms, struct sb_request **ret_request);
+
+/* Stops accepting for a moment, after a request could not be given to a thread or child. */
+void sb_gate_pause(struct sb_gate *gate);
+
+/* What a gate is made of. watch: one more descriptor, if it is one, as a source; watch_sources: the listeners or the
+ * channel, as far as it takes requests. take: a request from such a source: 1, -EAGAIN: none, or -errno. reads_channel:
+ * whether others accept for it. must_end: whether its loop shall end; what a batch has taken already is served. */
+int sb_gate_watch(struct sb_gate *gate, int fd, uint32_t events, uint32_t source);
+int sb_gate_watch_sources(struct sb_gate *gate);
+int sb_gate_take(struct sb_gate *gate, uint32_t source, struct sb_request **ret_request);
+bool sb_gate_reads_channel(const struct sb_gate *gate);
+bool sb_gate_must_end(const struct sb_gate *gate);
+
+#endif

@@ -1,0 +1,15 @@
+/* The monotonic clock, as deadlines and as poll(2)'s milliseconds. Private. */
+#ifndef GROUND_CLOCK_H
+#define GROUND_CLOCK_H
+
+#include <stdint.h>
+
+/* A deadline that is never reached. */
+#define NEVER INT64_MAX
+
+int64_t sb_now_ns(void);                            /* CLOCK_MONOTONIC */
+int64_t sb_coarse_now_ns(void);                     /* CLOCK_MONOTONIC_COARSE: some milliseconds late, but cheap */
+int64_t sb_deadline_ns(int timeout_ms);             /* from now; NEVER for -1 */
+int sb_remaining_ms(int64_t deadline_ns);           /* for poll(2): rounded up, -1 for NEVER */
+
+#endif

@@ -1,0 +1,17 @@
+/* The addresses of a server: resolving their family, binding, closing. Private. */
+#ifndef LISTENER_H
+#define LISTENER_H
+
+#include "objects.h"
+
+/* One more address: parsed, its family resolved, checked, bound and activated. Logs the reason. */
+int sb_listener_add(struct sb_server *server, const char *address);
+
+/* Closes the descriptors; and removes the file of a Unix socket, in the process that made it. */
+void sb_listener_close(struct sb_listener *listener);
+void sb_listener_unlink(struct sb_listener *listener);
+
+/* Both, and the memory. */
+void sb_listener_free(struct sb_listener *listener);
+
+#endif

@@ -1,0 +1,28 @@
+/* How a scoreboard lies in memory: a header, the slots, and behind them the trace. Private. */
+#ifndef SCOREBOARD_H
+#define SCOREBOARD_H
+
+#include <switchboard/scoreboard.h>
+
+/* The memfd by which readers find it. */
+#define SB_BOARD_NAME "switchboard-scoreboard"
+
+#define SB_BOARD_HEADER_SIZE ((sizeof(struct sb_scoreboard) + 127) / 128 * 128)
+
+static inline struct sb_slot *sb_board_slot(const struct sb_scoreboard *board, unsigned n)
+{
+    return (struct sb_slot *)((char *)board + SB_BOARD_HEADER_SIZE) + n;
+}
+
+static inline struct sb_trace_event *sb_board_trace(const struct sb_scoreboard *board)
+{
+    return (struct sb_trace_event *)sb_board_slot(board, board->slot_count);
+}
+
+static inline uint64_t sb_board_size(uint32_t slot_count, uint32_t trace_room)
+{
+    return SB_BOARD_HEADER_SIZE + slot_count * (uint64_t)sizeof(struct sb_slot) +
+           trace_room * (uint64_t)sizeof(struct sb_trace_event);
+}
+
+#endif

@@ -1,0 +1,26 @@
+/* Descriptors, memory, threads or processes that have run out and may be there again later: said once when it begins,
+ * and once when it is over. Private. */
+#ifndef SHORTAGE_H
+#define SHORTAGE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include "ground/log.h"
+
+struct sb_shortage {
+    atomic_bool lasts;
+};
+
+/* Whether an error (-errno) says that something has run out which may be there again. */
+bool sb_is_shortage(int error);
+
+/* `what` happened because of `error`. Any thread. */
+void sb_shortage_begins(struct sb_shortage *shortage, const struct sb_log *log, const char *what, int error);
+void sb_shortage_ends(struct sb_shortage *shortage, const struct sb_log *log);
+
+static inline bool sb_shortage_lasts(const struct sb_shortage *shortage)
+{
+    return atomic_load_explicit(&shortage->lasts, memory_order_relaxed);
+}
+
+#endif
