@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "../arguments.h"
-#include "../load/text.h"
+#include "../text.h"
 #include "contestants.h"
 #include "match.h"
 #include "output.h"

@@ -4,7 +4,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "../client_show.h"
+#include "../show.h"
 #include "scenario.h"
 
 static double median(const struct contestant *contestant, enum metric metric)

@@ -7,8 +7,8 @@
 #include <string.h>
 #include <switchboard/address.h>
 #include "../arguments.h"
+#include "../text.h"
 #include "load.h"
-#include "text.h"
 #include "report.h"
 #include "watch.h"
 

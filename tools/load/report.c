@@ -2,7 +2,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include "../client_show.h"
+#include "../show.h"
 
 #define SHOWN_BYTES 60      /* a learned answer that is longer is not shown */
 

@@ -1,4 +1,4 @@
-#include "client_outgoing.h"
+#include "outgoing.h"
 
 #include <errno.h>
 #include <string.h>

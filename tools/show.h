@@ -1,6 +1,6 @@
 /* Bytes made visible. */
-#ifndef CLIENT_SHOW_H
-#define CLIENT_SHOW_H
+#ifndef SHOW_H
+#define SHOW_H
 
 #include <stddef.h>
 #include <stdio.h>

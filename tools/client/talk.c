@@ -1,6 +1,6 @@
 /* One loop watches the socket and the input at once. Whatever arrives is shown first; only in a quiet moment does the
  * client take its next step (advance), and it sends a line only when the one before was answered. */
-#include "client_talk.h"
+#include "talk.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -11,8 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "client_input.h"
-#include "client_outgoing.h"
+#include "input.h"
+#include "outgoing.h"
 
 #define SHOW_PAUSE_MS 100
 

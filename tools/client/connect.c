@@ -1,4 +1,4 @@
-#include "client_connect.h"
+#include "connect.h"
 
 #include <errno.h>
 #include <stdbool.h>

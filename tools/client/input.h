@@ -1,6 +1,6 @@
 /* Where the client's lines come from: the command line, a pipe, or a prompt with line editing (readline(3)). */
-#ifndef CLIENT_INPUT_H
-#define CLIENT_INPUT_H
+#ifndef INPUT_H
+#define INPUT_H
 
 #include <stdbool.h>
 #include <stddef.h>

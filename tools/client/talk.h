@@ -1,11 +1,11 @@
 /* The client's side of a talk. */
-#ifndef CLIENT_TALK_H
-#define CLIENT_TALK_H
+#ifndef TALK_H
+#define TALK_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <switchboard/address.h>
-#include "client_reply.h"
+#include "reply.h"
 
 #define CLIENT_RECV_MAX (64 * 1024)
 

@@ -1,4 +1,4 @@
-#include "client_input.h"
+#include "input.h"
 
 #include <ctype.h>
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* What the server says, on its way to standard output: taken out of its frames, each reply on lines of its own. */
-#ifndef CLIENT_REPLY_H
-#define CLIENT_REPLY_H
+#ifndef REPLY_H
+#define REPLY_H
 
 #include <stdbool.h>
 #include <stddef.h>

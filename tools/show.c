@@ -1,4 +1,4 @@
-#include "client_show.h"
+#include "show.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -7,10 +7,10 @@
 #include <string.h>
 #include <unistd.h>
 #include <switchboard/address.h>
-#include "arguments.h"
-#include "client_auth.h"
-#include "client_connect.h"
-#include "client_talk.h"
+#include "../arguments.h"
+#include "auth.h"
+#include "connect.h"
+#include "talk.h"
 
 #define DATAGRAM_TIMEOUT_MS  5000
 #define CONNECT_TIMEOUT_MS   10000

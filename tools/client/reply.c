@@ -1,9 +1,9 @@
-#include "client_reply.h"
+#include "reply.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/types.h>
-#include "client_show.h"
+#include "../show.h"
 
 /* Bytes. They are printed as they come, so it is a bound for nonsense only: below the number that four bytes of text
  * are to the framing i32. */
@@ -48,7 +48,8 @@ static void show_gathered(struct reply *reply)
 {
     stop_gathering(reply);
     if (reply->output_error == 0) {
-        show_bytes(stdout, reply_is_framed(reply) ? "message" : "bare", reply->messages, reply->gathered, reply->gathered_size);
+        show_bytes(stdout, reply_is_framed(reply) ? "message" : "bare", reply->messages, reply->gathered,
+                   reply->gathered_size);
         flush(reply);
     }
     free(reply->gathered);

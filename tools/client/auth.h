@@ -1,6 +1,6 @@
 /* The client's answer to a server that asks who calls: HMAC(key, challenge), RFC 2104. */
-#ifndef CLIENT_AUTH_H
-#define CLIENT_AUTH_H
+#ifndef AUTH_H
+#define AUTH_H
 
 #include <stdbool.h>
 #include <stddef.h>

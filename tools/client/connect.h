@@ -1,6 +1,6 @@
 /* The client's way to a server. */
-#ifndef CLIENT_CONNECT_H
-#define CLIENT_CONNECT_H
+#ifndef CONNECT_H
+#define CONNECT_H
 
 #include <switchboard/address.h>
 

@@ -1,6 +1,6 @@
 /* What the client has to send next. */
-#ifndef CLIENT_OUTGOING_H
-#define CLIENT_OUTGOING_H
+#ifndef OUTGOING_H
+#define OUTGOING_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-#include "client_auth.h"
+#include "auth.h"
 
 #include <errno.h>
 #include <fcntl.h>
