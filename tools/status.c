@@ -1,11 +1,13 @@
 #include "commands.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <switchboard/switchboard.h>
 #include <time.h>
+
+#include "arguments.h"
 
 static double seconds_since(uint64_t since_ns)
 {
@@ -60,20 +62,19 @@ static const char *explain(int error)
 
 int status_main(int argc, char **argv)
 {
-    char *end = NULL;
-    long pid = argc == 2 ? strtol(argv[1], &end, 10) : 0;
+    long long pid;
     if (argc == 2 && strcmp(argv[1], "--help") == 0) {
         printf("Usage: switchboard status PID\nShows what each worker of a running server does.\n");
         return 0;
     }
-    if (argc != 2 || pid <= 0 || *end != '\0') {
+    if (argc != 2 || !argument_is_whole(argv[1], 1, INT_MAX, &pid)) {
         fprintf(stderr, "switchboard status: give the pid of a server, as its listening line shows it\n");
         return 2;
     }
     const struct sb_scoreboard *board;
-    int r = sb_scoreboard_open(pid, &board);
+    int r = sb_scoreboard_open((pid_t)pid, &board);
     if (r < 0) {
-        fprintf(stderr, "switchboard status: cannot read the scoreboard of %ld: %s\n", pid, explain(r));
+        fprintf(stderr, "switchboard status: cannot read the scoreboard of %lld: %s\n", pid, explain(r));
         return 1;
     }
     print_board(board);

@@ -1,7 +1,6 @@
 /* switchboard client: lines in, replies out, over any kind of address. What it promises: switchboard-client(1). */
 #include <argp.h>
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,38 +17,18 @@
 #define LENGTH_DIGITS        20     /* of 2^64, bytes */
 
 struct options {
-    const char *address;
+    const char *address[2];     /* up to a NULL */
     struct sb_framing framing;
     struct client_auth auth;
     int connect_timeout_ms;
-    char **messages;            /* --message, up to a NULL */
-    size_t message_count;
+    const char **messages;      /* --message, up to a NULL, with room for each word of the command line */
+    size_t message_room;
     struct talk_options talk;   /* timeout_ms -1: not given */
 };
 
 /* --- options ------------------------------------------------------------------------------------------------------ */
 
 enum { FRAME_ONCE = 0x100, RECV_SIZE, QUIT, ONE_WAY, CONNECT_TIMEOUT, AUTH_KEY_FILE, AUTH_KEY_ENV, AUTH_DIGEST };
-
-static int parse_timeout_ms(const char *option, const char *text, struct argp_state *state)
-{
-    char *end;
-    double seconds = strtod(text, &end);
-
-    if (end == text || *end || !(seconds >= 0.001 && seconds <= INT_MAX / 1000))
-        argp_failure(state, 2, 0, "%s=%s is no time: give seconds, 0.001 or more", option, text);
-    return (int)(seconds * 1000);
-}
-
-static size_t parse_recv_size(const char *text, struct argp_state *state)
-{
-    char *end;
-    long size = strtol(text, &end, 10);
-
-    if (end == text || *end || size < 1 || size > CLIENT_RECV_MAX)
-        argp_failure(state, 2, 0, "--recv-size=%s is no size: give bytes, 1 to %d", text, CLIENT_RECV_MAX);
-    return size;
-}
 
 static struct sb_framing parse_framing(const char *text, struct argp_state *state)
 {
@@ -66,7 +45,7 @@ static void check_messages(const struct options *options, struct argp_state *sta
     enum sb_frame frame = options->framing.caller;
     struct sb_frame_ends ends;
 
-    for (size_t i = 0; i < options->message_count; i++) {
+    for (size_t i = 0; options->messages[i]; i++) {
         const char *message = options->messages[i];
         int r = sb_frame_encode(frame, message, strlen(message) + options->talk.newline, &ends);
         if (r == -EINVAL)
@@ -85,7 +64,7 @@ static void check_options(const struct options *options, struct argp_state *stat
     if (options->talk.reply.frame_once && options->framing.server == SB_FRAME_NONE)
         argp_failure(state, 2, 0, "--frame-once needs a --frame for the server's first message");
     if (options->framing.server == SB_FRAME_READY && options->talk.recv_size < LENGTH_DIGITS)
-        argp_failure(state, 2, 0, "--recv-size=%zu could cut the length in two that the framing ready sends: give %d "
+        argp_failure(state, 2, 0, "--recv-size=%u could cut the length in two that the framing ready sends: give %d "
                      "or more", options->talk.recv_size, LENGTH_DIGITS);
     if (options->talk.newline && options->framing.caller == SB_FRAME_LINE)
         argp_failure(state, 2, 0, "--newline and the framing line both put a newline behind a message: give one");
@@ -96,63 +75,41 @@ static void check_options(const struct options *options, struct argp_state *stat
     check_messages(options, state);
 }
 
+#define OWN(member) offsetof(struct options, member)
+
+static const struct argument argument_table[] = {
+    { 't', ARGUMENT_MS, OWN(talk.timeout_ms), ARGUMENT_SECONDS_MIN, ARGUMENT_SECONDS_MAX },
+    { 'g', ARGUMENT_FLAG, OWN(talk.greeting), 0, 0 },
+    { 'n', ARGUMENT_FLAG, OWN(talk.newline), 0, 0 },
+    { ONE_WAY, ARGUMENT_FLAG, OWN(talk.one_way), 0, 0 },
+    { FRAME_ONCE, ARGUMENT_FLAG, OWN(talk.reply.frame_once), 0, 0 },
+    { 'R', ARGUMENT_FLAG, OWN(talk.reply.show), 0, 0 },
+    { RECV_SIZE, ARGUMENT_NUMBER, OWN(talk.recv_size), 1, CLIENT_RECV_MAX },
+    { QUIT, ARGUMENT_FLAG, OWN(talk.reply.quit), 0, 0 },
+    { CONNECT_TIMEOUT, ARGUMENT_MS, OWN(connect_timeout_ms), ARGUMENT_SECONDS_MIN, ARGUMENT_SECONDS_MAX },
+    { AUTH_KEY_FILE, ARGUMENT_TEXT, OWN(auth.key_file), 0, 0 },
+    { AUTH_KEY_ENV, ARGUMENT_TEXT, OWN(auth.key_env), 0, 0 },
+    { AUTH_DIGEST, ARGUMENT_TEXT, OWN(auth.digest), 0, 0 },
+    { ARGP_KEY_ARG, ARGUMENT_LIST, OWN(address), 0, 1 },
+    { 0 },
+};
+
 static error_t parse_option(int key, char *value, struct argp_state *state)
 {
     struct options *options = state->input;
 
     switch (key) {
-    case 't':
-        options->talk.timeout_ms = parse_timeout_ms("--timeout", value, state);
-        return 0;
-    case 'g':
-        options->talk.greeting = true;
-        return 0;
-    case 'n':
-        options->talk.newline = true;
-        return 0;
-    case ONE_WAY:
-        options->talk.one_way = true;
-        return 0;
     case 'm':
-        options->messages[options->message_count++] = value;
+        argument_add(state, "--message", options->messages, options->message_room, value);
         return 0;
     case 'F':
         options->framing = parse_framing(value, state);
-        return 0;
-    case FRAME_ONCE:
-        options->talk.reply.frame_once = true;
-        return 0;
-    case 'R':
-        options->talk.reply.show = true;
-        return 0;
-    case RECV_SIZE:
-        options->talk.recv_size = parse_recv_size(value, state);
-        return 0;
-    case QUIT:
-        options->talk.reply.quit = true;
-        return 0;
-    case CONNECT_TIMEOUT:
-        options->connect_timeout_ms = parse_timeout_ms("--connect-timeout", value, state);
-        return 0;
-    case AUTH_KEY_FILE:
-        options->auth.key_file = value;
-        return 0;
-    case AUTH_KEY_ENV:
-        options->auth.key_env = value;
-        return 0;
-    case AUTH_DIGEST:
-        options->auth.digest = value;
-        return 0;
-    case ARGP_KEY_ARG:
-        if (state->arg_num > 0)
-            argp_failure(state, 2, 0, "'%s' is one ADDRESS too many: a client talks to one server", value);
-        options->address = value;
         return 0;
     case ARGP_KEY_SUCCESS:
         check_options(options, state);
         return 0;
     default:
-        return ARGP_ERR_UNKNOWN;
+        return argument_take(argument_table, key, value, state);
     }
 }
 
@@ -181,7 +138,7 @@ static const struct argp parser = {
     .args_doc = "[ADDRESS]",
     .doc = "Sends lines to a server and prints its replies: with a prompt on a terminal, plainly in a pipe.\v"
            "ADDRESS is tcp://HOST:PORT, udp://HOST:PORT, unix:PATH, unixgram:PATH or HOST:PORT; "
-           "the default is " CLIENT_DEFAULT_ADDRESS ".",
+           "the default is " ARGUMENT_DEFAULT_ADDRESS ".",
 };
 
 /* --- the command -------------------------------------------------------------------------------------------------- */
@@ -224,7 +181,7 @@ static int talk(struct options *options, const struct sb_address *address)
 static int run(struct options *options)
 {
     struct sb_address address;
-    int status = argument_address("switchboard client", options->address, &address);
+    int status = argument_address("switchboard client", options->address[0], &address);
 
     if (status != 0)
         return status;
@@ -245,9 +202,9 @@ static int run(struct options *options)
 int main(int argc, char **argv)
 {
     struct options options = {
-        .address = CLIENT_DEFAULT_ADDRESS,
         .connect_timeout_ms = CONNECT_TIMEOUT_MS,
-        .messages = calloc(argc, sizeof *options.messages),     /* each takes a word at least, and one is the program */
+        .messages = calloc((size_t)argc + 1, sizeof *options.messages),
+        .message_room = argc,
         .talk = { .timeout_ms = -1, .recv_size = CLIENT_RECV_MAX },
     };
 
@@ -255,13 +212,12 @@ int main(int argc, char **argv)
         fprintf(stderr, "switchboard client: out of memory\n");
         return 1;
     }
-    argp_err_exit_status = 2;
-    argp_parse(&parser, argc, argv, 0, NULL, &options);
+    argument_parse(&parser, argc, argv, &options);
     if (!options.auth.digest)
         options.auth.digest = CLIENT_AUTH_DIGEST;
     options.talk.frame = options.framing.caller;
     options.talk.reply.frame = options.framing.server;
-    options.talk.messages = options.message_count > 0 ? options.messages : NULL;
+    options.talk.messages = options.messages[0] ? options.messages : NULL;
     int status = run(&options);
     free(options.messages);
     return status;

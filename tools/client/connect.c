@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/time.h>
 #include <unistd.h>
+#include "../arguments.h"
 
 /* What the errno of connect(2) means for a user. */
 static const char *connect_hint(int error)
@@ -24,7 +25,7 @@ static const char *connect_hint(int error)
 
 static void connect_failed(const char *name, int error)
 {
-    bool is_default = strcmp(name, CLIENT_DEFAULT_ADDRESS) == 0;
+    bool is_default = strcmp(name, ARGUMENT_DEFAULT_ADDRESS) == 0;
     char advice[sizeof "; start one with 'switchboard serve upper '" + SB_ADDRESS_TEXT_SIZE] = "";
 
     if (error == ECONNREFUSED || error == ENOENT)

@@ -4,8 +4,6 @@
 
 #include <switchboard/address.h>
 
-#define CLIENT_DEFAULT_ADDRESS "tcp://127.0.0.1:8081"
-
 /* Returns a socket connected to address, the caller's to close; or -1, when it has said why there is none.
  * timeout_ms bounds the wait for the server, milliseconds. */
 int client_connect(const struct sb_address *address, int timeout_ms);

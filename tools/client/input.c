@@ -211,7 +211,7 @@ void input_was_interrupted(struct input *input)
         rl_check_signals();
 }
 
-void input_open(struct input *input, char *const *messages)
+void input_open(struct input *input, const char *const *messages)
 {
     bool terminal = !messages && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
 

@@ -11,14 +11,14 @@ struct input {
     size_t begin, end, capacity;
     size_t searched;            /* there is no newline in bytes[begin..searched) */
     bool ended;                 /* no more will come */
-    char *const *messages;      /* the command line's, up to a NULL: they are the lines then, and nothing is read */
+    const char *const *messages;      /* the command line's, up to a NULL: they are the lines then, and nothing is read */
     bool terminal, prompt_installed, prompt_visible;
     int error;                  /* of a typed line: readline's callback cannot return one */
 };
 
 /* messages: see above; NULL reads standard input, and uses the terminal when both it and standard output are one. One
  * input at a time; input_close() frees it. */
-void input_open(struct input *input, char *const *messages);
+void input_open(struct input *input, const char *const *messages);
 void input_close(struct input *input);
 
 /* Whether a line waits to be taken; and whether standard input should be watched: not before that line is taken. */

@@ -1,5 +1,4 @@
 /* switchboard compare: every strategy under the same load. */
-#include <argp.h>
 #include <errno.h>
 #include <limits.h>
 #include <locale.h>
@@ -11,7 +10,6 @@
 #include <unistd.h>
 
 #include "../arguments.h"
-#include "../text.h"
 #include "contestants.h"
 #include "match.h"
 #include "output.h"
@@ -29,6 +27,7 @@ struct arguments {
     struct match_options options;
     const char *strategies, *scenarios;
     const char *html, *json, *csv;
+    char *question, *answer;        /* of the options, to be freed */
     unsigned workers;               /* 0: each scenario's own */
     bool predict;
 };
@@ -58,36 +57,6 @@ static const struct argp_option option_table[] = {
 
 /* --- the command line --------------------------------------------------------------------------------------------- */
 
-static double parse_seconds(struct argp_state *state, const char *text)
-{
-    char *end;
-    double seconds = strtod(text, &end);
-    if (end == text || *end != '\0' || !(seconds >= 0.01 && seconds <= 3600))
-        argp_failure(state, 2, 0, "--seconds=%s: it must be a number from 0.01 to 3600", text);
-    return seconds;
-}
-
-static void parse_text(struct argp_state *state, const char *name, const char *text, const char **ret_text,
-                       size_t *ret_size)
-{
-    char *bytes;
-    int r = text_unescape(text, &bytes, ret_size);
-    if (r < 0 || *ret_size == 0)
-        argp_failure(state, 2, 0, "--%s=%s: %s", name, text,
-                     r < 0 ? "behind a backslash only n, r, t, 0, \\ and xHH are known" : "it must not be empty");
-    *ret_text = bytes;
-}
-
-static void add_option(struct argp_state *state, struct match_options *options, const char *text)
-{
-    unsigned n = 0;
-    while (n < MATCH_OPTIONS_MAX && options->options[n])
-        n++;
-    if (n == MATCH_OPTIONS_MAX)
-        argp_failure(state, 2, 0, "at most %d options", MATCH_OPTIONS_MAX);
-    options->options[n] = text;
-}
-
 static bool name_same_file(const char *one, const char *other)
 {
     return one && other && strcmp(one, other) == 0;
@@ -105,52 +74,36 @@ static void finish_parsing(struct argp_state *state, const struct arguments *arg
                      "libjs-chart.js) and build again");
 }
 
+#define OWN(member) offsetof(struct arguments, member)
+
+static const struct argument argument_table[] = {
+    { 's', ARGUMENT_TEXT, OWN(strategies), 0, 0 },
+    { 'S', ARGUMENT_TEXT, OWN(scenarios), 0, 0 },
+    { 'c', ARGUMENT_NUMBER, OWN(options.clients), 1, LOAD_CLIENTS_MAX },
+    { 't', ARGUMENT_SECONDS, OWN(options.seconds), 0.01, 3600 },
+    { 'r', ARGUMENT_NUMBER, OWN(options.rounds), 1, ROUNDS_MAX },
+    { 'w', ARGUMENT_NUMBER, OWN(workers), 1, 1000 },
+    { 'f', ARGUMENT_FLAG, OWN(options.force), 0, 0 },
+    { 'o', ARGUMENT_LIST, OWN(options.options), 0, MATCH_OPTIONS_MAX },
+    { HTML, ARGUMENT_TEXT, OWN(html), 0, 0 },
+    { JSON, ARGUMENT_TEXT, OWN(json), 0, 0 },
+    { CSV, ARGUMENT_TEXT, OWN(csv), 0, 0 },
+    { 'p', ARGUMENT_FLAG, OWN(predict), 0, 0 },
+    { 0 },
+};
+
 static error_t parse(int key, char *text, struct argp_state *state)
 {
     struct arguments *arguments = state->input;
     struct match_options *options = &arguments->options;
     switch (key) {
-    case 's':
-        arguments->strategies = text;
-        return 0;
-    case 'S':
-        arguments->scenarios = text;
-        return 0;
-    case 'c':
-        options->clients = argument_number(state, "clients", text, 1, LOAD_CLIENTS_MAX);
-        return 0;
-    case 't':
-        options->seconds = parse_seconds(state, text);
-        return 0;
-    case 'r':
-        options->rounds = argument_number(state, "rounds", text, 1, ROUNDS_MAX);
-        return 0;
-    case 'w':
-        arguments->workers = argument_number(state, "workers", text, 1, 1000);
-        return 0;
-    case 'f':
-        options->force = true;
-        return 0;
-    case 'o':
-        add_option(state, options, text);
-        return 0;
     case SEND:
-        parse_text(state, "send", text, &options->question, &options->question_size);
+        argument_bytes(state, "send", text, LOAD_QUESTION_SIZE_MAX, &arguments->question, &options->question_size);
+        options->question = arguments->question;
         return 0;
     case EXPECT:
-        parse_text(state, "expect", text, &options->answer, &options->answer_size);
-        return 0;
-    case HTML:
-        arguments->html = text;
-        return 0;
-    case JSON:
-        arguments->json = text;
-        return 0;
-    case CSV:
-        arguments->csv = text;
-        return 0;
-    case 'p':
-        arguments->predict = true;
+        argument_bytes(state, "expect", text, ARGUMENT_BYTES_MAX, &arguments->answer, &options->answer_size);
+        options->answer = arguments->answer;
         return 0;
     case ARGP_KEY_ARG:
         if (options->handler)
@@ -161,9 +114,17 @@ static error_t parse(int key, char *text, struct argp_state *state)
         finish_parsing(state, arguments);
         return 0;
     default:
-        return ARGP_ERR_UNKNOWN;
+        return argument_take(argument_table, key, text, state);
     }
 }
+
+static const struct argp argp = {
+    .options = option_table,
+    .parser = parse,
+    .args_doc = "[HANDLER]",
+    .doc = "Run every strategy under the same load, and tell which serves best and why.\vHANDLER is upper by default. "
+           "See switchboard-compare(1).",
+};
 
 /* --- what is to be compared --------------------------------------------------------------------------------------- */
 
@@ -410,11 +371,6 @@ static int find_program(char path[PATH_MAX])
 
 int main(int argc, char **argv)
 {
-    static const struct argp argp = {
-        option_table, parse, "[HANDLER]",
-        "Run every strategy under the same load, and tell which serves best and why.\vHANDLER is upper by default. "
-        "See switchboard-compare(1).", NULL, NULL, NULL,
-    };
     static char program[PATH_MAX];
     struct arguments arguments = {
         .options = { .program = program, .rounds = DEFAULT_ROUNDS, .seconds = DEFAULT_SECONDS, .stop = &stopped },
@@ -423,8 +379,7 @@ int main(int argc, char **argv)
     struct comparison comparison = { .argc = argc, .argv = argv };
     struct outputs outputs = { 0 };
     setlocale(LC_CTYPE, "");
-    argp_err_exit_status = 2;
-    argp_parse(&argp, argc, argv, 0, NULL, &arguments);
+    argument_parse(&argp, argc, argv, &arguments);
     arguments.options.timelines = arguments.html || arguments.json;
 
     int r = find_program(program);
@@ -444,7 +399,7 @@ int main(int argc, char **argv)
     }
     close_outputs(&outputs);
     finish(&comparison);
-    free((char *)arguments.options.question);
-    free((char *)arguments.options.answer);
+    free(arguments.question);
+    free(arguments.answer);
     return r < 0 ? status : 0;
 }

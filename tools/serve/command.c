@@ -1,9 +1,7 @@
-#include "commands.h"
+/* switchboard serve: a handler at an address with a strategy. What it promises: switchboard-serve(1). */
+#include "../commands.h"
 
-#include <argp.h>
 #include <errno.h>
-#include <grp.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,10 +9,10 @@
 #include <switchboard/switchboard.h>
 #include <unistd.h>
 
-#include "arguments.h"
-#include "plugins.h"
+#include "../arguments.h"
+#include "../plugins.h"
+#include "identity.h"
 
-#define DEFAULT_ADDRESS "tcp://127.0.0.1:8081"
 #define DEFAULT_IDLE_TIMEOUT_MS 300000
 #define UNSET (-2)
 #define ITEMS_MAX 64
@@ -22,10 +20,8 @@
 struct arguments {
     struct sb_config config;
     const char *handler;
-    const char *addresses[ITEMS_MAX];
-    int n_addresses;
+    const char *addresses[ITEMS_MAX + 1];
     const char *options[ITEMS_MAX + 1];
-    int n_options;
     bool once;
     const char *user, *group;
 };
@@ -68,15 +64,6 @@ static const struct argp_option option_table[] = {
 
 /* --- the command line --------------------------------------------------------------------------------------------- */
 
-static int parse_seconds(struct argp_state *state, const char *name, const char *text)
-{
-    char *end;
-    double seconds = strtod(text, &end);
-    if (end == text || *end != '\0' || !(seconds >= 0 && seconds <= 1e6))
-        argp_failure(state, 2, 0, "--%s=%s: it must be a number of seconds from 0 to 1000000", name, text);
-    return (int)(seconds * 1000 + 0.5);
-}
-
 static int parse_accept(struct argp_state *state, const char *text)
 {
     int discipline = sb_discipline_parse(text);
@@ -85,104 +72,91 @@ static int parse_accept(struct argp_state *state, const char *text)
     return discipline;
 }
 
-static void add_item(struct argp_state *state, const char **items, int *count, const char *item, const char *what)
-{
-    if (*count == ITEMS_MAX)
-        argp_failure(state, 2, 0, "at most %d %s", ITEMS_MAX, what);
-    items[(*count)++] = item;
-}
+#define OWN(member) offsetof(struct arguments, member)
 
-static void parse_positional(struct argp_state *state, struct arguments *arguments, const char *text)
-{
-    if (!arguments->handler)
-        arguments->handler = text;
-    else
-        add_item(state, arguments->addresses, &arguments->n_addresses, text, "addresses");
-}
-
-static const struct limit {
-    int key;
-    const char *name;
-    size_t offset;      /* of an int in struct sb_config */
-    long min, max;      /* both 0: seconds, kept as milliseconds */
-} limits[] = {
-    { BACKLOG, "backlog", offsetof(struct sb_config, request_queue_size), 0, 65535 },
-    { MAX_CONNECTIONS, "max-connections", offsetof(struct sb_config, max_connections), 1, 1000000 },
-    { QUEUE, "queue", offsetof(struct sb_config, queue_size), 1, 1000000 },
-    { MAX_CHILDREN, "max-children", offsetof(struct sb_config, max_children), 1, 100000 },
-    { MAX_REQUESTS, "max-requests", offsetof(struct sb_config, max_requests), 1, 1000000000 },
-    { MAX_PACKET, "max-packet-size", offsetof(struct sb_config, max_packet_size), 1, 65535 },
-    { STACK_SIZE, "stack-size", offsetof(struct sb_config, stack_size), 16384, 1 << 30 },
-    { SPIN, "spin", offsetof(struct sb_config, spin_us), 0, 1000000 },
-    { TRACE, "trace", offsetof(struct sb_config, trace), 0, 1000000 },
-    { TIMEOUT, "timeout", offsetof(struct sb_config, timeout_ms), 0, 0 },
-    { IDLE_TIMEOUT, "idle-timeout", offsetof(struct sb_config, idle_timeout_ms), 0, 0 },
-    { DRAIN_TIMEOUT, "drain-timeout", offsetof(struct sb_config, drain_timeout_ms), 0, 0 },
+static const struct argument argument_table[] = {
+    { 's', ARGUMENT_TEXT, OWN(config.strategy), 0, 0 },
+    { 'o', ARGUMENT_LIST, OWN(options), 0, ITEMS_MAX },
+    { ONCE, ARGUMENT_FLAG, OWN(once), 0, 0 },
+    { TIMEOUT, ARGUMENT_MS, OWN(config.timeout_ms), 0, ARGUMENT_SECONDS_MAX },
+    { BACKLOG, ARGUMENT_NUMBER, OWN(config.request_queue_size), 0, 65535 },
+    { MAX_CONNECTIONS, ARGUMENT_NUMBER, OWN(config.max_connections), 1, 1000000 },
+    { QUEUE, ARGUMENT_NUMBER, OWN(config.queue_size), 1, 1000000 },
+    { MAX_CHILDREN, ARGUMENT_NUMBER, OWN(config.max_children), 1, 100000 },
+    { MAX_REQUESTS, ARGUMENT_NUMBER, OWN(config.max_requests), 1, 1000000000 },
+    { MAX_PACKET, ARGUMENT_NUMBER, OWN(config.max_packet_size), 1, 65535 },
+    { IDLE_TIMEOUT, ARGUMENT_MS, OWN(config.idle_timeout_ms), 0, ARGUMENT_SECONDS_MAX },
+    { DRAIN_TIMEOUT, ARGUMENT_MS, OWN(config.drain_timeout_ms), 0, ARGUMENT_SECONDS_MAX },
+    { STACK_SIZE, ARGUMENT_NUMBER, OWN(config.stack_size), 16384, 1 << 30 },
+    { SPIN, ARGUMENT_NUMBER, OWN(config.spin_us), 0, 1000000 },
+    { TRACE, ARGUMENT_NUMBER, OWN(config.trace), 0, 1000000 },
+    { REUSE_PORT, ARGUMENT_FLAG, OWN(config.allow_reuse_port), 0, 0 },
+    { NODELAY, ARGUMENT_FLAG, OWN(config.disable_nagle_algorithm), 0, 0 },
+    { USER, ARGUMENT_TEXT, OWN(user), 0, 0 },
+    { GROUP, ARGUMENT_TEXT, OWN(group), 0, 0 },
+    { 'f', ARGUMENT_FLAG, OWN(config.force), 0, 0 },
+    { 0 },
 };
 
-static error_t parse_limit(int key, const char *text, struct argp_state *state)
+static void take_word(struct argp_state *state, struct arguments *arguments, const char *word)
 {
-    struct sb_config *config = &((struct arguments *)state->input)->config;
-    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
-        const struct limit *limit = &limits[i];
-        if (limit->key != key)
-            continue;
-        *(int *)((char *)config + limit->offset) =
-            limit->max ? argument_number(state, limit->name, text, limit->min, limit->max)
-                       : parse_seconds(state, limit->name, text);
-        return 0;
-    }
-    return ARGP_ERR_UNKNOWN;
+    if (!arguments->handler)
+        arguments->handler = word;
+    else
+        argument_add(state, "ADDRESS", arguments->addresses, ITEMS_MAX, word);
 }
 
 static error_t parse(int key, char *text, struct argp_state *state)
 {
     struct arguments *arguments = state->input;
-    struct sb_config *config = &arguments->config;
     switch (key) {
-    case 's':
-        config->strategy = text;
-        return 0;
     case 'a':
-        config->accept = parse_accept(state, text);
-        return 0;
-    case 'o':
-        add_item(state, arguments->options, &arguments->n_options, text, "options");
-        return 0;
-    case ONCE:
-        arguments->once = true;
-        return 0;
-    case REUSE_PORT:
-        config->allow_reuse_port = true;
-        return 0;
-    case NODELAY:
-        config->disable_nagle_algorithm = true;
-        return 0;
-    case USER:
-        arguments->user = text;
-        return 0;
-    case GROUP:
-        arguments->group = text;
-        return 0;
-    case 'f':
-        config->force = true;
+        arguments->config.accept = parse_accept(state, text);
         return 0;
     case 'v':
-        config->log_level = SB_LOG_DEBUG;
+        arguments->config.log_level = SB_LOG_DEBUG;
         return 0;
     case 'q':
-        config->log_level = SB_LOG_ERROR;
+        arguments->config.log_level = SB_LOG_ERROR;
         return 0;
     case ARGP_KEY_ARG:
-        parse_positional(state, arguments, text);
+        take_word(state, arguments, text);
         return 0;
     case ARGP_KEY_END:
         if (!arguments->handler)
             argp_failure(state, 2, 0, "the handler is missing: 'switchboard list handlers' names them");
         return 0;
     default:
-        return parse_limit(key, text, state);
+        return argument_take(argument_table, key, text, state);
     }
+}
+
+static const struct argp argp = {
+    .options = option_table,
+    .parser = parse,
+    .args_doc = "HANDLER [ADDRESS]...",
+    .doc = "Serve a handler.\vADDRESS is tcp://HOST:PORT, udp://HOST:PORT, unix:PATH or unixgram:PATH; without one, "
+           ARGUMENT_DEFAULT_ADDRESS ". See switchboard-serve(1).",
+};
+
+/* Of what was not said it takes the values that depend on what was. */
+static void parse_arguments(int argc, char **argv, struct arguments *arguments)
+{
+    static const struct sb_config defaults = SB_CONFIG_DEFAULTS;
+    struct sb_config *config = &arguments->config;
+    *config = defaults;
+    config->strategy = "thread";
+    config->idle_timeout_ms = DEFAULT_IDLE_TIMEOUT_MS;
+    config->drain_timeout_ms = UNSET;
+    argument_parse(&argp, argc, argv, arguments);
+    config->options = arguments->options;
+    if (config->idle_timeout_ms == 0)
+        config->idle_timeout_ms = -1;
+    /* The one request of --once is what close waits for. */
+    if (config->drain_timeout_ms == UNSET)
+        config->drain_timeout_ms = arguments->once ? -1 : defaults.drain_timeout_ms;
+    if (!arguments->addresses[0])
+        arguments->addresses[0] = ARGUMENT_DEFAULT_ADDRESS;
 }
 
 /* --- handlers ----------------------------------------------------------------------------------------------------- */
@@ -206,49 +180,6 @@ static int load_handlers(char *names, const struct sb_handler **handlers)
     }
     handlers[count] = NULL;
     return 0;
-}
-
-/* --- users -------------------------------------------------------------------------------------------------------- */
-
-struct identity {
-    bool changes;
-    uid_t uid;
-    gid_t gid;
-    const char *user;
-};
-
-static int find_identity(const struct arguments *arguments, struct identity *identity)
-{
-    *identity = (struct identity){ .changes = arguments->user || arguments->group, .uid = getuid(), .gid = getgid() };
-    struct passwd *user = arguments->user ? getpwnam(arguments->user) : NULL;
-    struct group *group = arguments->group ? getgrnam(arguments->group) : NULL;
-    if (arguments->user && !user) {
-        fprintf(stderr, "switchboard: there is no user '%s'\n", arguments->user);
-        return -EINVAL;
-    }
-    if (arguments->group && !group) {
-        fprintf(stderr, "switchboard: there is no group '%s'\n", arguments->group);
-        return -EINVAL;
-    }
-    if (user) {
-        identity->user = arguments->user;
-        identity->uid = user->pw_uid;
-        identity->gid = user->pw_gid;
-    }
-    if (group)
-        identity->gid = group->gr_gid;
-    return 0;
-}
-
-static int become(const struct identity *identity)
-{
-    if (!identity->changes)
-        return 0;
-    int r = identity->user ? initgroups(identity->user, identity->gid) : setgroups(1, &identity->gid);
-    if (r == 0 && setgid(identity->gid) == 0 && setuid(identity->uid) == 0)
-        return 0;
-    fprintf(stderr, "switchboard: cannot become another user or group: %s; only root can\n", strerror(errno));
-    return -EPERM;
 }
 
 /* --- serving ------------------------------------------------------------------------------------------------------ */
@@ -291,13 +222,10 @@ static int announce(void)
     return -EIO;
 }
 
-static int create(struct arguments *arguments, const struct sb_handler *const *handlers)
+static int create(const struct arguments *arguments, const struct sb_handler *const *handlers)
 {
-    if (arguments->n_addresses == 0)
-        arguments->addresses[arguments->n_addresses++] = DEFAULT_ADDRESS;
-    arguments->config.options = arguments->options;
     int r = sb_server_create(NULL, arguments->addresses[0], handlers, &arguments->config, &server);
-    for (int i = 1; r == 0 && i < arguments->n_addresses; i++)
+    for (int i = 1; r == 0 && arguments->addresses[i]; i++)
         r = sb_server_listen(server, arguments->addresses[i]);
     return r;
 }
@@ -311,9 +239,9 @@ static int serve_once(const struct arguments *arguments)
     return -ETIMEDOUT;
 }
 
-static int run(struct arguments *arguments, const struct identity *identity)
+static int run(const struct arguments *arguments, const struct identity *identity)
 {
-    int r = become(identity);
+    int r = identity_become(identity);
     if (r < 0)
         return r;
     catch_signals();
@@ -326,30 +254,14 @@ static int run(struct arguments *arguments, const struct identity *identity)
 
 int serve_main(int argc, char **argv)
 {
-    static const struct sb_config defaults = SB_CONFIG_DEFAULTS;
-    static const struct argp argp = {
-        option_table, parse, "HANDLER [ADDRESS]...",
-        "Serve a handler.\vADDRESS is tcp://HOST:PORT, udp://HOST:PORT, unix:PATH or unixgram:PATH; without one, "
-        DEFAULT_ADDRESS ". See switchboard-serve(1).", NULL, NULL, NULL,
-    };
-    struct arguments arguments = { .config = defaults };
+    struct arguments arguments = { 0 };
     const struct sb_handler *handlers[ITEMS_MAX];
     struct identity identity;
-    arguments.config.strategy = "thread";
-    arguments.config.idle_timeout_ms = DEFAULT_IDLE_TIMEOUT_MS;
-    arguments.config.drain_timeout_ms = UNSET;
-    argp_err_exit_status = 2;
-    argp_parse(&argp, argc, argv, 0, NULL, &arguments);
-
-    if (arguments.config.idle_timeout_ms == 0)
-        arguments.config.idle_timeout_ms = -1;
-    /* The one request of --once is what close waits for. */
-    if (arguments.config.drain_timeout_ms == UNSET)
-        arguments.config.drain_timeout_ms = arguments.once ? -1 : defaults.drain_timeout_ms;
+    parse_arguments(argc, argv, &arguments);
     char *names = strdup(arguments.handler);
     int r = names ? load_handlers(names, handlers) : -ENOMEM;
     if (r == 0)
-        r = find_identity(&arguments, &identity);
+        r = identity_find(arguments.user, arguments.group, &identity);
     if (r == 0)
         r = create(&arguments, handlers);
     if (r == 0)
