@@ -5,16 +5,14 @@
 #include <stdio.h>
 #include <string.h>
 #include <switchboard/switchboard.h>
-#include <time.h>
 
 #include "arguments.h"
+#include "clock.h"
 
 static double seconds_since(uint64_t since_ns)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    double seconds = now.tv_sec + now.tv_nsec / 1e9 - since_ns / 1e9;
-    return seconds > 0 ? seconds : 0;
+    uint64_t now_ns = clock_ns();
+    return now_ns > since_ns ? (double)(now_ns - since_ns) / 1e9 : 0;
 }
 
 static const char *format_peer(const struct sb_slot *slot, char *text)

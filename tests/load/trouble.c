@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include "../../tools/load/generator.h"
 #include "answering.h"
 
 TestSuite(load_trouble, .timeout = 60);
@@ -247,8 +248,20 @@ Test(load_trouble, with_a_senseless_plan_is_told)
     EXPECT_SENSELESS(plan.poison = "", plan.poison_each = 2);
     EXPECT_SENSELESS(plan.poison = "die", plan.poison_each = 2, plan.talk = true);
     EXPECT_SENSELESS(plan.poison = "die", plan.poison_each = 2, plan.address.socktype = SOCK_DGRAM);
-    EXPECT_SENSELESS(plan.cpu = CPU_SETSIZE - 1);
-    EXPECT_SENSELESS(plan.cpu = CPU_SETSIZE);
+}
+
+Test(load_trouble, with_a_cpu_that_is_not_there_is_told)
+{
+    for (int cpu = CPU_SETSIZE - 1; cpu <= CPU_SETSIZE; cpu++) {
+        struct load_plan plan = sound;
+        struct generator generator;
+        char why[LOAD_WHY_SIZE];
+        plan.cpu = cpu;
+        cr_assert_eq(generator_start(&generator, &plan), 0);
+        cr_expect_eq(generator_wait(&generator, why, sizeof why), -EINVAL);
+        cr_expect_not_null(strstr(why, "CPU"), "%s", why);
+        generator_free(&generator);
+    }
 }
 
 Test(load_trouble, with_too_few_descriptors_is_told_with_the_cure)

@@ -3,15 +3,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+
+#include "../clock.h"
 
 enum { CHALLENGE_SIZE = 32, KEY_MAX = sizeof((struct client_auth *)0)->key - 2 };
 
@@ -82,22 +82,13 @@ static size_t make_hmac(const struct client_auth *auth, const unsigned char *cha
                      hmac, EVP_MAX_MD_SIZE, &size) ? size : 0;
 }
 
-static int64_t now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
-}
-
 /* Returns 1 with all of it, 0 at an early end, or -errno; ret_received is set in any case. */
-static int receive_challenge(int fd, unsigned char *challenge, int64_t deadline_ms, size_t *ret_received)
+static int receive_challenge(int fd, unsigned char *challenge, uint64_t end_ns, size_t *ret_received)
 {
     struct pollfd polled = { .fd = fd, .events = POLLIN };
 
     for (size_t received = 0; received < CHALLENGE_SIZE; *ret_received = received) {
-        int64_t left_ms = deadline_ms - now_ms();
-        int ready = poll(&polled, 1, left_ms > 0 ? (int)left_ms : 0);
+        int ready = poll(&polled, 1, clock_left_ms(end_ns));
         if (ready == 0)
             return -ETIMEDOUT;
         ssize_t size = ready < 0 ? -1 : recv(fd, challenge + received, CHALLENGE_SIZE - received, MSG_DONTWAIT);
@@ -127,7 +118,7 @@ int client_auth_answer(const struct client_auth *auth, int fd, const char *name,
 {
     unsigned char challenge[CHALLENGE_SIZE], hmac[EVP_MAX_MD_SIZE];
     size_t received = 0;
-    int r = receive_challenge(fd, challenge, now_ms() + timeout_ms, &received);
+    int r = receive_challenge(fd, challenge, clock_in_ms((unsigned)timeout_ms), &received);
 
     if (r <= 0) {
         challenge_failed(name, r, received, timeout_ms);

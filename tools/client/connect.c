@@ -6,47 +6,19 @@
 #include <string.h>
 #include <sys/time.h>
 #include <unistd.h>
-#include "../arguments.h"
-
-/* What the errno of connect(2) means for a user. */
-static const char *connect_hint(int error)
-{
-    switch (error) {
-    case ECONNREFUSED:
-        return ": no server listens there";
-    case ENOENT:
-        return ": there is no such socket";
-    case EPROTOTYPE:
-        return ": that socket is of the other kind, unix: is for streams and unixgram: for datagrams";
-    default:
-        return "";
-    }
-}
+#include "../caller.h"
 
 static void connect_failed(const char *name, int error)
 {
-    bool is_default = strcmp(name, ARGUMENT_DEFAULT_ADDRESS) == 0;
-    char advice[sizeof "; start one with 'switchboard serve upper '" + SB_ADDRESS_TEXT_SIZE] = "";
+    char why[CALLER_WHY_SIZE];
 
-    if (error == ECONNREFUSED || error == ENOENT)
-        snprintf(advice, sizeof advice, "; start one with 'switchboard serve upper%s%s'", is_default ? "" : " ",
-                 is_default ? "" : name);
-    fprintf(stderr, "switchboard client: cannot connect to %s: %s%s%s\n", name, strerror(error), connect_hint(error),
-            advice);
+    fprintf(stderr, "switchboard client: cannot connect to %s: %s\n", name, caller_explain(error, name, why));
 }
 
 static void connect_timed_out(const char *name, int timeout_ms)
 {
     fprintf(stderr, "switchboard client: cannot connect to %s: no answer within %g s, it is out of reach or its queue "
             "is full; --connect-timeout=SECONDS waits longer\n", name, timeout_ms / 1000.0);
-}
-
-/* A Unix datagram server can only answer a socket that has a name: the kernel chooses one (unix(7), autobind). */
-static int autobind(int fd)
-{
-    struct sockaddr unnamed = { .sa_family = AF_UNIX };
-
-    return bind(fd, &unnamed, sizeof unnamed.sa_family);
 }
 
 /* How long connect(2) may block, for a full queue of a Unix socket too, which poll(2) cannot wait for; 0: no limit. */
@@ -73,22 +45,30 @@ static int connect_within(int fd, const struct sb_address *address, int timeout_
     return r == 0 ? limit_connect(fd, 0) : r;
 }
 
-int client_connect(const struct sb_address *address, int timeout_ms)
+/* Returns 0, or -1 after a sentence. */
+static int try_to_connect(int fd, const struct sb_address *address, const char *name, int timeout_ms)
 {
-    char name[SB_ADDRESS_TEXT_SIZE];
-    bool unixgram = address->socktype == SOCK_DGRAM && address->sa.sa_family == AF_UNIX;
-    int fd = socket(address->sa.sa_family, address->socktype | SOCK_CLOEXEC, 0);
-
-    sb_address_format(address, name);
-    if (fd < 0 || (unixgram && autobind(fd) < 0))
-        fprintf(stderr, "switchboard client: cannot make a socket for %s: %s\n", name, strerror(errno));
-    else if (connect_within(fd, address, timeout_ms) == 0)
-        return fd;
-    else if (is_timeout(errno))
+    if (connect_within(fd, address, timeout_ms) == 0)
+        return 0;
+    if (is_timeout(errno))
         connect_timed_out(name, timeout_ms);
     else
         connect_failed(name, errno);
-    if (fd >= 0)
-        close(fd);
+    return -1;
+}
+
+int client_connect(const struct sb_address *address, int timeout_ms)
+{
+    char name[SB_ADDRESS_TEXT_SIZE];
+    int fd = caller_socket(address, 0);
+
+    sb_address_format(address, name);
+    if (fd < 0) {
+        fprintf(stderr, "switchboard client: cannot make a socket for %s: %s\n", name, strerror(-fd));
+        return -1;
+    }
+    if (try_to_connect(fd, address, name, timeout_ms) == 0)
+        return fd;
+    close(fd);
     return -1;
 }

@@ -11,7 +11,7 @@ struct input {
     size_t begin, end, capacity;
     size_t searched;            /* there is no newline in bytes[begin..searched) */
     bool ended;                 /* no more will come */
-    const char *const *messages;      /* the command line's, up to a NULL: they are the lines then, and nothing is read */
+    const char *const *messages;    /* the command line's, up to a NULL: they are the lines then, and nothing is read */
     bool terminal, prompt_installed, prompt_visible;
     int error;                  /* of a typed line: readline's callback cannot return one */
 };

@@ -8,9 +8,9 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "../clock.h"
 #include "input.h"
 #include "outgoing.h"
 
@@ -22,7 +22,7 @@ struct client {
     const struct sb_address *address;
     char name[SB_ADDRESS_TEXT_SIZE];
     int fd;
-    int64_t deadline_ms;        /* of what it waits for now */
+    uint64_t end_ns;            /* of what it waits for now */
 
     struct input input;
     struct outgoing outgoing;
@@ -83,17 +83,9 @@ static bool is_datagram(const struct client *client)
     return client->address->socktype == SOCK_DGRAM;
 }
 
-static int64_t now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
-}
-
 static void restart_timeout(struct client *client)
 {
-    client->deadline_ms = now_ms() + client->options->timeout_ms;
+    client->end_ns = clock_in_ms((unsigned)client->options->timeout_ms);
 }
 
 /* What poll(2) may wait for. */
@@ -101,10 +93,7 @@ static int remaining_ms(const struct client *client)
 {
     bool waits = client->sending || client->asked || client->input.ended;
 
-    if (!waits || client->options->timeout_ms < 0)
-        return -1;
-    int64_t remaining = client->deadline_ms - now_ms();
-    return remaining > 0 ? (int)remaining : 0;
+    return waits && client->options->timeout_ms >= 0 ? clock_left_ms(client->end_ns) : -1;
 }
 
 static bool says(const struct client *client, const char *word)

@@ -13,7 +13,7 @@ struct talk_options {
     int timeout_ms;             /* the longest wait for a reply; -1: none */
     unsigned recv_size;         /* what one receive asks for, at most CLIENT_RECV_MAX bytes */
     enum sb_frame frame;        /* of what the client says (streams only, as reply.frame) */
-    const char *const *messages; /* what to say, up to a NULL; NULL: the lines of standard input */
+    const char *const *messages;    /* what to say, up to a NULL; NULL: the lines of standard input */
     bool greeting;              /* the server speaks first (streams only) */
     bool one_way;               /* the server answers nothing, and need not */
     bool newline;               /* each message is sent with a newline behind it */

@@ -6,10 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "../arguments.h"
+#include "../clock.h"
+#include "../descriptors.h"
 #include "contestants.h"
 #include "match.h"
 #include "output.h"
@@ -136,13 +137,13 @@ static unsigned workers_of(const struct arguments *arguments, const struct scena
 /* A limit of the machine, said before anything runs. */
 static int check_limits(const struct arguments *arguments, const struct match *match)
 {
-    struct rlimit limit;
     unsigned clients = match_clients(match->scenario, &arguments->options, match->workers);
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_max >= clients + SPARE_DESCRIPTORS)
+    unsigned long most = descriptors_limit();
+    if (most >= clients + SPARE_DESCRIPTORS)
         return 0;
     fprintf(stderr, "switchboard compare: %u clients of scenario %s need %u descriptors, but a process may have %lu "
             "here; raise that as root with 'ulimit -Hn %u', or say --clients=N\n", clients, match->scenario->name,
-            clients + SPARE_DESCRIPTORS, (unsigned long)limit.rlim_max, clients + SPARE_DESCRIPTORS);
+            clients + SPARE_DESCRIPTORS, most, clients + SPARE_DESCRIPTORS);
     return -EMFILE;
 }
 
@@ -328,17 +329,15 @@ static void close_outputs(struct outputs *outputs)
 
 static int compare(struct comparison *comparison, const struct arguments *arguments, struct outputs *outputs)
 {
-    struct timespec began, ended;
     comparison->started = time(NULL);
     machine_look(&comparison->machine);
     if (arguments->predict && predict_ask(comparison, stdin, stderr, &stopped) < 0) {
         fprintf(stderr, "\nswitchboard compare: no ranking was given, so nothing was run\n");
         return -ECANCELED;
     }
-    clock_gettime(CLOCK_MONOTONIC, &began);
+    uint64_t began_ns = clock_ns();
     int r = play(comparison, arguments);
-    clock_gettime(CLOCK_MONOTONIC, &ended);
-    comparison->seconds = ended.tv_sec - began.tv_sec + (ended.tv_nsec - began.tv_nsec) / 1e9;
+    comparison->seconds = (double)(clock_ns() - began_ns) / 1e9;
     int written = has_run(comparison) ? write_outputs(outputs, comparison) : 0;
     if (r == 0)
         r = judge(comparison);

@@ -15,6 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../clock.h"
+#include "../descriptors.h"
 #include "calls.h"
 #include "processes.h"
 
@@ -24,13 +26,6 @@
 #define BETWEEN_LOOKS_MS 5
 #define END_MS 5000
 #define COMPLAINT_SIZE 4096
-
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
-}
 
 static void nap(int ms)
 {
@@ -69,15 +64,6 @@ static void reset_signals(void)
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-static void raise_descriptors(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-        return;
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
-}
-
 struct start {
     const struct subject_plan *plan;
     pid_t parent;
@@ -93,7 +79,7 @@ __attribute__((noreturn)) static void run_child(const struct start *start)
     if (getppid() != start->parent)
         _exit(127);
     reset_signals();
-    raise_descriptors();
+    descriptors_raise();
     fill_argv(start->plan, argv);
     if (dup2(start->stderr_fd, STDERR_FILENO) >= 0 && dup2(start->stdout_fd, STDOUT_FILENO) >= 0 &&
         dup2(start->stdin_fd, STDIN_FILENO) >= 0 &&
@@ -158,13 +144,13 @@ static int launch(struct subject *subject, const struct subject_plan *plan)
 static int read_ready_line(const struct subject *subject, const volatile bool *stop, char *line, size_t size)
 {
     struct pollfd output = { .fd = subject->stdout_fd, .events = POLLIN };
-    int64_t deadline_ms = now_ms() + READY_MS;
+    uint64_t end_ns = clock_in_ms(READY_MS);
     size_t length = 0;
     line[0] = '\0';
     while (!strchr(line, '\n')) {
         if (stop && *stop)
             return -ECANCELED;
-        if (now_ms() >= deadline_ms)
+        if (clock_left_ms(end_ns) == 0)
             return -ETIMEDOUT;
         poll(&output, 1, 50);
         ssize_t n = read(output.fd, line + length, size - 1 - length);
@@ -189,9 +175,9 @@ static int parse_ready_line(char *line, struct sb_address *ret_address)
 
 int subject_settle(struct subject *subject, const volatile bool *stop)
 {
-    int64_t deadline_ms = now_ms() + QUIET_MS;
+    uint64_t end_ns = clock_in_ms(QUIET_MS);
     uint64_t last_ns = 0;
-    for (int looks = 0; looks < QUIET_LOOKS && now_ms() < deadline_ms;) {
+    for (int looks = 0; looks < QUIET_LOOKS && clock_left_ms(end_ns) > 0;) {
         struct process_tree tree;
         if (stop && *stop)
             return -ECANCELED;
@@ -345,11 +331,11 @@ bool subject_is_alive(struct subject *subject)
 
 void subject_stop(struct subject *subject)
 {
-    int64_t deadline_ms = now_ms() + END_MS;
+    uint64_t end_ns = clock_in_ms(END_MS);
     if (subject_is_alive(subject))
         kill(subject->pid, SIGTERM);
     while (subject_is_alive(subject)) {
-        if (now_ms() >= deadline_ms)
+        if (clock_left_ms(end_ns) == 0)
             bury(subject);
         else
             nap(1);

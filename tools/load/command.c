@@ -5,6 +5,7 @@
 #include <string.h>
 #include <switchboard/address.h>
 #include "../arguments.h"
+#include "../caller.h"
 #include "load.h"
 #include "report.h"
 #include "watch.h"
@@ -94,11 +95,11 @@ static const struct argp parser = {
 
 static void say_not_learned(const char *address, int error)
 {
-    const char *advice = error == ECONNREFUSED || error == ENOENT ? ": no server listens there"
-                         : error == ETIMEDOUT ? ": if it waits for more, --send ends too early, perhaps it lacks \\n"
+    char why[CALLER_WHY_SIZE];
+    const char *advice = error == ETIMEDOUT ? ": if it waits for more, --send ends too early, perhaps it lacks \\n"
                          : error == ENODATA ? ": it ended the connection; --expect=TEXT says what should come" : "";
     fprintf(stderr, "switchboard load: no first answer from %s, which would be the measure of the others: %s%s\n",
-            address, error == ENODATA ? "nothing came" : strerror(error), advice);
+            address, error == ENODATA ? "nothing came" : caller_explain(error, address, why), advice);
 }
 
 static struct load_plan make_plan(const struct options *options)

@@ -1,6 +1,7 @@
 #include "generator.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,6 +18,18 @@ struct shared {
     struct load_call calls[];
 };
 
+static int keep_to_cpu(int cpu, struct load_result *result)
+{
+    cpu_set_t only;
+    CPU_ZERO(&only);
+    if (cpu < CPU_SETSIZE)
+        CPU_SET(cpu, &only);
+    if (cpu < 0 || sched_setaffinity(0, sizeof only, &only) == 0)
+        return 0;
+    snprintf(result->why, sizeof result->why, "it may not use the CPU %d", cpu);
+    return -EINVAL;
+}
+
 static void generate(struct shared *shared, struct load_plan plan, pid_t parent)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -24,8 +37,11 @@ static void generate(struct shared *shared, struct load_plan plan, pid_t parent)
         _exit(1);
     signal(SIGINT, SIG_IGN);
     signal(SIGTERM, SIG_IGN);
+    prctl(PR_SET_TIMERSLACK, 1);
     plan.calls = plan.calls_room > 0 ? shared->calls : NULL;
-    shared->r = load_run(&plan, &shared->stop, &shared->result);
+    shared->r = keep_to_cpu(plan.cpu, &shared->result);
+    if (shared->r == 0)
+        shared->r = load_run(&plan, &shared->stop, &shared->result);
     _exit(0);
 }
 
@@ -82,4 +98,15 @@ void generator_free(struct generator *generator)
     if (generator->shared)
         munmap(generator->shared, generator->shared_size);
     *generator = (struct generator){ .pid_fd = -1 };
+}
+
+int load_choose_cpu(void)
+{
+    cpu_set_t cpus;
+    if (sched_getaffinity(0, sizeof cpus, &cpus) < 0 || CPU_COUNT(&cpus) < 2)
+        return -1;
+    int cpu = CPU_SETSIZE - 1;
+    while (!CPU_ISSET(cpu, &cpus))
+        cpu--;
+    return cpu;
 }

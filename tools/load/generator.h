@@ -15,7 +15,8 @@ struct generator {
 };
 
 /* Starts load_run() of a plan; its `calls` are the generator's own. A Control-C or SIGTERM is for whoever started it,
- * with whom it dies. Returns 0 or -errno. generator_free() in any case. */
+ * with whom it dies. It keeps to
+ * plan->cpu. Returns 0 or -errno. generator_free() in any case. */
 int generator_start(struct generator *generator, const struct load_plan *plan);
 
 /* Asks it to end. */

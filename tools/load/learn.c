@@ -5,9 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include "client.h"
+#include "../caller.h"
+#include "../clock.h"
 
 #define ANSWER_SIZE_MAX (16 * 1024 * 1024)
+#define ROOM_AT_FIRST   (256 * 1024)    /* larger than any datagram */
 #define TRY_AGAIN_MS    10      /* for a place in a Unix socket's backlog */
 
 struct lesson {
@@ -21,12 +23,10 @@ struct lesson {
 static int wait_for(const struct lesson *lesson, int fd, short events, int at_most_ms)
 {
     struct pollfd poll_fd = { .fd = fd, .events = events };
-    uint64_t now_ns = clock_ns();
-    if (now_ns >= lesson->end_ns)
+    int left_ms = clock_left_ms(lesson->end_ns);
+    if (left_ms == 0)
         return -ETIMEDOUT;
-    uint64_t left_ms = (lesson->end_ns - now_ns + 999999) / 1000000;
-    int timeout_ms = left_ms < (uint64_t)at_most_ms ? (int)left_ms : at_most_ms;
-    return poll(&poll_fd, 1, timeout_ms) < 0 && errno != EINTR ? -errno : 0;
+    return poll(&poll_fd, 1, left_ms < at_most_ms ? left_ms : at_most_ms) < 0 && errno != EINTR ? -errno : 0;
 }
 
 static int connect_to(struct lesson *lesson, const struct sb_address *address)
@@ -62,7 +62,7 @@ static int make_room(struct lesson *lesson)
         return -EMSGSIZE;
     if (lesson->size < lesson->room)
         return 0;
-    size_t room = lesson->room ? 2 * lesson->room : CLIENT_BUFFER_SIZE;
+    size_t room = lesson->room ? 2 * lesson->room : ROOM_AT_FIRST;
     char *answer = realloc(lesson->answer, room);
     if (!answer)
         return -ENOMEM;
@@ -92,11 +92,9 @@ static int hear(struct lesson *lesson, bool stream)
 static int learn(struct lesson *lesson, const struct sb_address *address, const char *question, size_t size)
 {
     bool stream = address->socktype == SOCK_STREAM;
-    lesson->fd = socket(address->sa.sa_family, address->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    lesson->fd = caller_socket(address, SOCK_NONBLOCK);
     if (lesson->fd < 0)
-        return -errno;
-    if (!stream && address->sa.sa_family == AF_UNIX && client_autobind(lesson->fd) < 0)
-        return -errno;
+        return lesson->fd;
     int r = connect_to(lesson, address);
     if (r == 0)
         r = ask(lesson, question, size);
@@ -108,7 +106,7 @@ static int learn(struct lesson *lesson, const struct sb_address *address, const 
 int load_learn(const struct sb_address *address, const char *question, size_t question_size, int timeout_ms,
                char **ret_answer, size_t *ret_size)
 {
-    struct lesson lesson = { .fd = -1, .end_ns = clock_ns() + (uint64_t)timeout_ms * 1000000 };
+    struct lesson lesson = { .fd = -1, .end_ns = clock_in_ms((unsigned)timeout_ms) };
     int r = learn(&lesson, address, question, question_size);
     if (lesson.fd >= 0)
         close(lesson.fd);

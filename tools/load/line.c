@@ -2,25 +2,33 @@
 
 #include <stddef.h>
 
-void line_leave(struct place *place)
+void line_open(struct line *line)
 {
-    struct line *line = place->line;
-    if (!line)
-        return;
-    *(place->previous ? &place->previous->next : &line->first) = place->next;
-    *(place->next ? &place->next->previous : &line->last) = place->previous;
+    TAILQ_INIT(&line->places);
+}
+
+static void leave(struct place *place)
+{
+    if (place->line)
+        TAILQ_REMOVE(&place->line->places, place, neighbours);
     place->line = NULL;
 }
 
 void line_join(struct line *line, struct place *place, uint64_t now_ns)
 {
-    line_leave(place);
-    *place = (struct place){ .previous = line->last, .line = line, .since_ns = now_ns };
-    *(line->last ? &line->last->next : &line->first) = place;
-    line->last = place;
+    leave(place);
+    place->line = line;
+    place->since_ns = now_ns;
+    TAILQ_INSERT_TAIL(&line->places, place, neighbours);
+}
+
+struct place *line_first(const struct line *line)
+{
+    return TAILQ_FIRST(&line->places);
 }
 
 uint64_t line_next_ns(const struct line *line, uint64_t wait_ns)
 {
-    return line->first && line->first->since_ns < UINT64_MAX - wait_ns ? line->first->since_ns + wait_ns : UINT64_MAX;
+    const struct place *first = line_first(line);
+    return first && first->since_ns < UINT64_MAX - wait_ns ? first->since_ns + wait_ns : UINT64_MAX;
 }

@@ -56,7 +56,7 @@ struct load_plan {
                                  * connection ends; NULL: none. Streams, not talk */
     unsigned poison_each;
     bool hold;                  /* connections stay when all is done, until *stop of load_run() */
-    int cpu;                    /* the only CPU it may use; -1: any */
+    int cpu;                    /* the only CPU that a generator of its own may use (generator.h); -1: any */
     struct load_call *calls;    /* the first calls_room requests are recorded here; NULL: none */
     unsigned calls_room;
 };

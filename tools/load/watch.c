@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include "../caller.h"
 #include "generator.h"
 
 #define TICK_MS    100
@@ -44,11 +45,8 @@ static void watch(struct generator *generator, const sigset_t *signals)
 
 static void say_nobody_listens(const char *address, int error)
 {
-    bool absent = error == ECONNREFUSED || error == ENOENT;
-    fprintf(stderr, "switchboard load: nobody answers at %s: %s", address, strerror(error));
-    if (absent)
-        fprintf(stderr, "; start a server with 'switchboard serve upper %s'", address);
-    fputc('\n', stderr);
+    char why[CALLER_WHY_SIZE];
+    fprintf(stderr, "switchboard load: nobody answers at %s: %s\n", address, caller_explain(error, address, why));
 }
 
 const struct load_result *load_watch(const struct load_plan *plan, const char *address)

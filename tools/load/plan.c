@@ -1,0 +1,25 @@
+#include "plan.h"
+
+const char *plan_complaint(const struct load_plan *plan)
+{
+    const struct load_dialogue *dialogue = &plan->dialogue;
+    bool stream = plan->address.socktype == SOCK_STREAM;
+    if (plan->clients < 1 || plan->clients > LOAD_CLIENTS_MAX)
+        return "there must be from 1 to 1000000 clients";
+    if (plan->slow >= plan->clients || (plan->slow > 0 && plan->drip_ms == 0))
+        return "at least one client must not be slow, and slow ones send a byte at times";
+    if (plan->count == 0 && plan->duration_ns == 0)
+        return "neither the requests nor the time are limited";
+    if (plan->patience_ns == 0 || plan->grace_ns > plan->patience_ns)
+        return "no time for an answer, or more of it at the end than before";
+    if (!(plan->rate >= 0 && plan->rate <= 1e9))
+        return "the rate is no number of requests for each second";
+    if (dialogue->expects != LOAD_CAPITALS &&
+        (dialogue->question_size < 1 || dialogue->question_size > LOAD_QUESTION_SIZE_MAX))
+        return "a question has from 1 to 65507 bytes";
+    if (dialogue->expects == LOAD_TEXT && dialogue->answer_size < 1)
+        return "an answer without a byte cannot be told from none";
+    if (plan->poison && (plan->poison_each < 2 || plan->talk || !stream || !*plan->poison))
+        return "poison needs a connection for each request, and other requests between";
+    return NULL;
+}
