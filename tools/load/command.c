@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <switchboard/address.h>
 #include "../arguments.h"
 #include "../caller.h"

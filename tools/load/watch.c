@@ -1,6 +1,5 @@
 #include "watch.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>

@@ -1,0 +1,74 @@
+#include "sending.h"
+
+#include <errno.h>
+#include <string.h>
+#include "trouble.h"
+
+static bool says(const struct client *client, const char *word)
+{
+    return client->line_size == strlen(word) && memcmp(client->line, word, client->line_size) == 0;
+}
+
+/* On a stream an empty line without a frame is nothing that could be sent. */
+bool sending_take_line(struct client *client)
+{
+    const struct talk_options *options = client->options;
+
+    while ((client->line = input_next_line(&client->input, &client->line_size))) {
+        client->says_quit = client->reply_options.quit && says(client, "quit");
+        if (client->says_quit) {
+            input_end(&client->input);
+            return false;
+        }
+        client->line_number++;
+        if (client->line_size > 0 || options->newline || options->frame != SB_FRAME_NONE ||
+            client_is_datagram(client)) {
+            client->says_exit = says(client, "exit");
+            return true;
+        }
+    }
+    return false;
+}
+
+void sending_begin_line(struct client *client)
+{
+    const struct talk_options *options = client->options;
+
+    if (outgoing_set(&client->outgoing, options->frame, client->line, client->line_size, options->newline) < 0) {
+        client_fail(client, "%s %lu has %zu bytes, too many for the framing %s", trouble_noun(client),
+                    client->line_number, client->line_size + options->newline, sb_frame_name(options->frame));
+        return;
+    }
+    client->has_spoken = client->sending = client->unsaid = true;
+}
+
+void sending_answer(struct client *client, const char *text)
+{
+    if (client->half_closed)
+        client_fail(client, "%s waits for `%s`, but the input is over and nothing can be sent any more", client->name,
+                    text);
+    else if (outgoing_add(&client->outgoing, text) < 0)
+        client_fail(client, "%s does not wait for `%s` between a length and the next", client->name, text);
+    else
+        client->sending = true;
+}
+
+/* What arrives once a line's first byte is out is taken for its reply. */
+void sending_go_on(struct client *client)
+{
+    if (client->unsaid)
+        client_end_reply(client);
+    int r = outgoing_send(&client->outgoing, client->fd);
+    if (r == -EAGAIN || r == -EINTR)
+        return;
+    if (r < 0 && r != -EPIPE) {
+        trouble_connection_failed(client, -r);
+        return;
+    }
+    client->asked |= client->unsaid && !client->options->one_way;
+    client->unsaid = false;
+    client->sending = r == 0 && !outgoing_is_empty(&client->outgoing);
+    client_restart_timeout(client);
+    if (r == 0 && !client->sending && client->reply_options.quit && client->says_exit)
+        client_leave(client);
+}
