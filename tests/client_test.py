@@ -1019,6 +1019,31 @@ class WordsThatEndATalk(ClientTest):
             self.check(self.run_client("a\nexit\nb\n", "--quit", server.address), "x\n")
         self.assertEqual(got, [b"a", b"exit"])
 
+    def test_exit_leaves_no_reset_behind(self):
+        """Though its reply is not read: the server sees an orderly end, also when it answers late."""
+        got = []
+
+        def talk(conn):
+            got.append(conn.recv(1024))
+            time.sleep(0.05)
+            conn.sendall(b"BYE")
+            time.sleep(0.05)
+            conn.sendall(b"BYE")
+            got.append(conn.recv(1024))
+        with self.server(talk) as server:
+            self.check(self.run_client("exit\n", "--quit", server.address), "")
+        self.assertEqual(got, [b"exit", b""])
+
+    def test_exit_waits_for_no_server_that_stays(self):
+        left = threading.Event()
+
+        def talk(conn):
+            conn.recv(1024)
+            left.wait(DEADLINE_S)
+        with self.server(talk) as server:
+            self.check(self.run_client("exit\n", "--quit", server.address), "")
+            left.set()
+
     def test_exit_is_framed_too(self):
         got = []
 
