@@ -14,6 +14,7 @@ import unittest
 
 SOURCE = pathlib.Path(sys.argv.pop(1)).resolve()
 DEADLINE_S = 60
+BUILD_DEADLINE_S = 400      # everything is compiled, and others may want the processors too
 
 PROGRAM = r"""
 #include <switchboard/switchboard.h>
@@ -41,8 +42,8 @@ int main(void)
 
 
 def run(*command, **options):
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=DEADLINE_S,
-                          **options)
+    options.setdefault("timeout", DEADLINE_S)
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)
     if done.returncode != 0:
         raise AssertionError("%s: status %d\n%s" % (" ".join(map(str, command)), done.returncode, done.stdout))
     return done.stdout
@@ -75,7 +76,7 @@ class Installed(unittest.TestCase):
                            if name not in ("SWITCHBOARD_PATH", "LD_LIBRARY_PATH", "SWITCHBOARD")}
         run("meson", "setup", cls.root / "build", SOURCE, "--prefix", cls.prefix, "--libdir", "lib", "-Dtests=false",
             env=cls.environment)
-        run("meson", "install", "-C", cls.root / "build", env=cls.environment)
+        run("meson", "install", "-C", cls.root / "build", env=cls.environment, timeout=BUILD_DEADLINE_S)
         cls.environment["PKG_CONFIG_PATH"] = str(cls.prefix / "lib/pkgconfig")
         cls.command = str(cls.prefix / "bin/switchboard")
 
@@ -117,6 +118,22 @@ class Installed(unittest.TestCase):
                      "man7/switchboard-handler.7"):
             self.assertTrue((self.prefix / "share/man" / page).exists(), page)
         self.assertTrue((self.prefix / "share/bash-completion/completions/switchboard").exists())
+
+    def completed(self, word, *words):
+        """What may stand for the word behind the others."""
+        script = self.prefix / "share/bash-completion/completions/switchboard"
+        return run("bash", "-c", '. "$1"; shift; _switchboard_candidates "$@"', "bash", script, self.command, word,
+                   *words, env=self.environment).split()
+
+    def test_completion_offers_the_options_of_the_handler_on_the_line(self):
+        self.assertEqual(self.completed("", "serve", "sleep", "-o"), ["ms=", "max="])
+        self.assertEqual(self.completed("--option=m", "compare", "-S", "short", "sleep"),
+                         ["--option=ms=", "--option=max="])
+        self.assertEqual(self.completed("", "serve", "sleep+upper", "-o"), ["ms=", "max=", "frame="])
+        plugin = str(self.prefix / "lib/switchboard/sleep.so")
+        self.assertEqual(self.completed("", "serve", plugin, "-o"), ["ms=", "max="])
+        self.assertIn("separator=", self.completed("", "serve", "-o"))
+        self.assertIn("sleep", self.completed("sl", "serve", "--nodelay"))
 
 
 if __name__ == "__main__":

@@ -32,13 +32,41 @@ _switchboard_addresses() {
     esac
 }
 
-# _switchboard_value COMMAND OPTION WORD: the values of an option; fails where it takes none that are known.
+# The handler list among the words already typed: the first word that is no option nor the value of one. Fails without.
+_switchboard_handlers() {
+    local word previous=''
+    for word; do
+        if [[ $word != -* && ! $previous =~ ^(-[saotScrw]|--[a-z-]+)$ ]]; then
+            echo "$word"
+            return
+        fi
+        [[ $word =~ ^--(once|force|nodelay|reuse-port|verbose|quiet|predict)$ ]] && word=''
+        previous=$word
+    done
+    return 1
+}
+
+# _switchboard_handler_options COMMAND LIST: the keys of the options that the handlers of a list have; '': of all.
+_switchboard_handler_options() {
+    local command=$1 name names
+    IFS=+ read -ra names <<<"$2"
+    for name in "${names[@]:-}"; do
+        if [[ $name == */* ]]; then
+            "$command" list "$name"
+        else
+            "$command" list handlers | awk -v name="$name" '/^[a-z]/ { found = name == "" || $1 == name } found'
+        fi
+    done 2>/dev/null | sed -n 's/^ *-o \([a-z_]*=\).*/\1/p'
+}
+
+# _switchboard_value COMMAND OPTION WORD LIST: the values of an option; fails where it takes none that are known. LIST:
+# the handlers.
 _switchboard_value() {
     case $2 in
-    --scenario) compgen -W 'short talk udp slow wait spin idle burst crash shared big herd unp all' -- "$3" ;;
+    --scenario | -S) compgen -W 'short talk udp slow wait spin idle burst crash shared big herd unp all' -- "$3" ;;
     --html | --json | --csv) compgen -f -- "$3" ;;
     -s | --strategy | --strategies) _switchboard_list "$1" strategies "$3" ;;
-    -o | --option) compgen -W "$("$1" list handlers 2>/dev/null | sed -n 's/^ *-o \([a-z_]*=\).*/\1/p')" -- "$3" ;;
+    -o | --option) compgen -W "$(_switchboard_handler_options "$1" "$4")" -- "$3" ;;
     -a | --accept) compgen -W 'shared mutex flock pass reuseport' -- "$3" ;;
     -F | --frame) compgen -W 'none text2 text8 ready i32 u32 line netstring' -- "$3" ;;
     --auth-key-file) compgen -f -- "$3" ;;
@@ -48,17 +76,6 @@ _switchboard_value() {
     --group) compgen -g -- "$3" ;;
     *) return 1 ;;
     esac
-}
-
-# Whether a handler stands among the words already typed, that is, a word that is no option nor the value of one.
-_switchboard_has_handler() {
-    local word previous=''
-    for word; do
-        [[ $word != -* && ! $previous =~ ^(-[saot]|--[a-z-]+)$ ]] && return 0
-        [[ $word =~ ^--(once|force|nodelay|reuse-port|verbose|quiet)$ ]] && word=''
-        previous=$word
-    done
-    return 1
 }
 
 _switchboard_candidates() {
@@ -71,13 +88,15 @@ _switchboard_candidates() {
     fi
     [[ $# -gt 1 ]] && previous=${*: -1}
     shift
+    local handlers
+    handlers=$(_switchboard_handlers "$@")
     if [[ $word == --*=* ]]; then
-        _switchboard_value "$command" "${word%%=*}" "${word#*=}" | sed "s|^|${word%%=*}=|"
+        _switchboard_value "$command" "${word%%=*}" "${word#*=}" "$handlers" | sed "s|^|${word%%=*}=|"
     elif [[ $word == -* ]]; then
         compgen -W "$(_switchboard_options "$command" "$subcommand")" -- "$word"
-    elif _switchboard_value "$command" "$previous" "$word"; then
+    elif _switchboard_value "$command" "$previous" "$word" "$handlers"; then
         :
-    elif [[ $subcommand == serve || $subcommand == compare ]] && ! _switchboard_has_handler "$@"; then
+    elif [[ ($subcommand == serve || $subcommand == compare) && -z $handlers ]]; then
         _switchboard_list "$command" handlers "$word"
     elif [[ $subcommand == serve || $subcommand == client || $subcommand == load ]]; then
         _switchboard_addresses "$word"
