@@ -4,6 +4,7 @@
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
+#include "../../tools/load/learn.h"
 #include "answering.h"
 
 #define BIG (3 << 20)

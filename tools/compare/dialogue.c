@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../load/learn.h"
+
 #define LEARN_MS 5000
 
 static int use_own_dialogue(struct play *play)

@@ -7,7 +7,7 @@
 #include <sys/resource.h>
 #include <sys/utsname.h>
 #include <unistd.h>
-#include "../load/load.h"
+#include "../load/generator.h"
 #include "calls.h"
 
 /* What follows `key` and the separator in a file of such lines, without quotes; "unknown". */
@@ -81,7 +81,7 @@ static void share_cpus(struct machine *machine)
         CPU_SET(sched_getcpu(), &machine->all_cpus);
     machine->cpus = CPU_COUNT(&machine->all_cpus);
     machine->server_cpus = machine->all_cpus;
-    machine->load_cpu = load_choose_cpu();
+    machine->load_cpu = generator_choose_cpu();
     if (machine->load_cpu >= 0)
         CPU_CLR(machine->load_cpu, &machine->server_cpus);
 }

@@ -53,8 +53,9 @@ int subject_start(struct subject *subject, const struct subject_plan *plan, cons
  * ended, -ECANCELED when *stop (may be NULL) gets true, -ENOMEM. */
 int subject_settle(struct subject *subject, const volatile bool *stop);
 
-/* Looks at its processes now, and raises the peaks; returns its memory, in KB of PSS, 0 when it is gone. Costs some CPU time of the caller for each process. Takes away what
- * the server has written to stdout, which waits there for long when nobody does. */
+/* Looks at its processes now, and raises the peaks; returns its memory, in KB of PSS, 0 when it is gone. Costs some CPU
+ * time of the caller for each process. Takes away what the server has written to stdout, which waits there for long when
+ * nobody does. */
 long subject_sample(struct subject *subject);
 
 /* Whether it still runs; it may have crashed. Sets status and usage when it does not. */

@@ -5,6 +5,8 @@
 #include <switchboard/address.h>
 #include "../arguments.h"
 #include "../caller.h"
+#include "generator.h"
+#include "learn.h"
 #include "load.h"
 #include "report.h"
 #include "watch.h"
@@ -108,7 +110,7 @@ static struct load_plan make_plan(const struct options *options)
     return (struct load_plan){
         .talk = options->talk, .clients = options->clients, .slow = options->slow, .drip_ms = DRIP_MS,
         .rate = options->rate, .count = options->requests, .duration_ns = (uint64_t)(seconds * 1e9),
-        .patience_ns = patience_ns, .grace_ns = patience_ns, .cpu = load_choose_cpu(),
+        .patience_ns = patience_ns, .grace_ns = patience_ns, .cpu = generator_choose_cpu(),
         .dialogue = { .expects = options->question ? LOAD_TEXT : LOAD_CAPITALS,
                       .question = options->question, .question_size = options->question_size,
                       .answer = options->answer, .answer_size = options->answer_size },

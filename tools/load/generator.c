@@ -100,7 +100,7 @@ void generator_free(struct generator *generator)
     *generator = (struct generator){ .pid_fd = -1 };
 }
 
-int load_choose_cpu(void)
+int generator_choose_cpu(void)
 {
     cpu_set_t cpus;
     if (sched_getaffinity(0, sizeof cpus, &cpus) < 0 || CPU_COUNT(&cpus) < 2)

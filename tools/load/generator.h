@@ -14,6 +14,10 @@ struct generator {
     size_t shared_size;
 };
 
+/* The CPU for a load's plan: the last that this process may use, so that the server has the others; -1 where there is
+ * only one. */
+int generator_choose_cpu(void);
+
 /* Starts load_run() of a plan; its `calls` are the generator's own. A Control-C or SIGTERM is for whoever started it,
  * with whom it dies. It keeps to
  * plan->cpu. Returns 0 or -errno. generator_free() in any case. */

@@ -1,4 +1,4 @@
-#include "load.h"
+#include "learn.h"
 
 #include <errno.h>
 #include <poll.h>

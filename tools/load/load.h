@@ -101,21 +101,10 @@ struct load_result {
  * counted. One call at a time in a process. */
 int load_run(const struct load_plan *plan, const volatile bool *stop, struct load_result *ret_result);
 
-/* The CPU for a load's plan: the last that this process may use, so that the server has the others; -1 where there is
- * only one. */
-int load_choose_cpu(void);
-
 /* Requests that did not get their answer. */
 uint64_t load_errors(const struct load_result *result);
 
 /* The generator itself was the limit: it had hardly a moment's rest, or, half busy, began too many requests late. */
 bool load_was_bottleneck(const struct load_plan *plan, const struct load_result *result);
-
-/* Asks once, on a connection of its own whose sending side is then shut down, and returns all that comes until the
- * other end does the same (datagrams: the first one), at least 1 byte. *ret_answer: malloc'd, the caller's.
- * -ETIMEDOUT after timeout_ms, -ENODATA when nothing came, -EMSGSIZE over 16 MiB, or what connect(2), send(2) and
- * recv(2) say. */
-int load_learn(const struct sb_address *address, const char *question, size_t question_size, int timeout_ms,
-               char **ret_answer, size_t *ret_size);
 
 #endif
