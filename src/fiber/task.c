@@ -28,7 +28,7 @@ static void report_held_up(struct sb_loop *loop, struct sb_request *request, int
 {
     struct sb_server *server = loop->server;
     __atomic_store_n(&sb_worker.slot->held_up, sb_worker.slot->held_up + 1, __ATOMIC_RELAXED);
-    if (atomic_exchange(loop->held_up, true))
+    if (atomic_load_explicit(loop->held_up, memory_order_relaxed) || atomic_exchange(loop->held_up, true))
         return;
     sb_server_log(server, SB_LOG_WARNING, "the handler %s held its thread for %d ms%s%s%s%s, and all callers of that "
                   "thread waited: it must wait by sb_wait_fd, sb_sleep and the like, or be served by threads (said "
