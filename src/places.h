@@ -1,4 +1,4 @@
-/* Places: the right to one request more. Those of a process are shared out to its loops by the dozen, and never more of
+/* Places: the right to one request more. Those of a process are shared out to its loops in batches, and never more of
  * them than the limit; a loop that needs one when all are shared out takes it from another's share that has some to
  * spare. Knows nothing of requests. Private. */
 #ifndef PLACES_H

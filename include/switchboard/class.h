@@ -29,7 +29,7 @@ struct sb_listener;
 enum sb_class_trait {
     SB_CONCURRENT = 1 << 0,     /* handlers run at the same time in one memory */
     SB_FORKS = 1 << 1,          /* handlers run in processes of their own: what they write in memory is lost */
-    SB_YIELDS = 1 << 2,         /* handlers share one thread; sockets are non-blocking and waiting is `wait`'s */
+    SB_YIELDS = 1 << 2,         /* handlers share one thread; sockets are non-blocking, and waiting is `wait`'s */
     SB_LOOPS = 1 << 3,          /* overrides serve_forever: workers that each run the loop behind it */
     SB_DISPATCHES = 1 << 4,     /* overrides process_request: decides who handles a request */
     SB_FAMILY = 1 << 5,         /* an address family: tcp, udp, unix, unixgram */
