@@ -24,7 +24,8 @@ import threading
 import time
 import unittest
 
-DEADLINE_S = 20
+from lifeline import PATIENCE_S, following
+
 GREETING = "连接成功!"
 PROMPT = ">>: "
 switchboard = None
@@ -209,7 +210,7 @@ class Server:
 
     def serve(self):
         try:
-            while self.stopped not in select.select([self.socket, self.stopped], [], [], DEADLINE_S)[0]:
+            while self.stopped not in select.select([self.socket, self.stopped], [], [], PATIENCE_S)[0]:
                 self.serve_one()
         except OSError as error:
             self.errors.append(error)
@@ -217,7 +218,7 @@ class Server:
     def serve_one(self):
         if self.stream:
             with self.socket.accept()[0] as conn:
-                conn.settimeout(DEADLINE_S)
+                conn.settimeout(PATIENCE_S)
                 self.talk(conn)
             return
         data, sender = self.socket.recvfrom(65536)
@@ -231,7 +232,7 @@ class Server:
 
     def __exit__(self, *_):
         self.stop.close()
-        self.thread.join(DEADLINE_S)
+        self.thread.join(PATIENCE_S)
         for sock in (self.socket, self.stopped):
             sock.close()
         assert not self.thread.is_alive(), "the server still waits"
@@ -264,7 +265,7 @@ class Terminal:
 
     def expect(self, text):
         """Waits until text is shown behind what was expected before."""
-        until = time.monotonic() + DEADLINE_S
+        until = time.monotonic() + PATIENCE_S
         while (at := self.shown().find(text, self.seen)) < 0:
             ready, _, _ = select.select([self.master], [], [], max(0, until - time.monotonic()))
             if not ready:
@@ -276,7 +277,7 @@ class Terminal:
         os.write(self.master, text.encode())
 
     def wait(self):
-        status = self.process.wait(DEADLINE_S)
+        status = self.process.wait(PATIENCE_S)
         while select.select([self.master], [], [], 0)[0]:
             self.raw += os.read(self.master, 65536)
         return status
@@ -287,7 +288,7 @@ class Terminal:
     def __exit__(self, *_):
         if self.process.poll() is None:
             self.process.kill()
-        self.process.wait(DEADLINE_S)
+        self.process.wait(PATIENCE_S)
         os.close(self.master)
         os.close(self.slave)
 
@@ -307,7 +308,8 @@ class ClientTest(unittest.TestCase):
     @contextlib.contextmanager
     def handler(self, name, address):
         """The address of a server of our own with one of the handlers in the box."""
-        with subprocess.Popen([switchboard, "serve", "--quiet", name, address], stdout=subprocess.PIPE) as server:
+        with subprocess.Popen(following(switchboard, "serve", "--quiet", name, address),
+                              stdout=subprocess.PIPE) as server:
             try:
                 yield server.stdout.readline().decode().split()[1]
             finally:
@@ -319,7 +321,7 @@ class ClientTest(unittest.TestCase):
 
     def run_client(self, text, *arguments, **environment):
         data = text if isinstance(text, bytes) else text.encode()
-        return subprocess.run([switchboard, "client", *arguments], input=data, capture_output=True, timeout=DEADLINE_S,
+        return subprocess.run([switchboard, "client", *arguments], input=data, capture_output=True, timeout=PATIENCE_S,
                               env=dict(os.environ, **environment))
 
     def check(self, result, output, status=0, sentence=""):
@@ -396,7 +398,7 @@ class InAPipe(ClientTest):
             file.write(line + b"\n")
             file.seek(0)
             result = subprocess.run([switchboard, "client", server.address], stdin=file, capture_output=True,
-                                    timeout=DEADLINE_S)
+                                    timeout=PATIENCE_S)
         self.assertEqual((result.stdout, result.stderr), (line.upper() + b"\n", b""))
 
     def test_a_conversation_sees_each_reply_before_the_next_line(self):
@@ -405,15 +407,15 @@ class InAPipe(ClientTest):
                                   stdout=subprocess.PIPE, bufsize=0) as client:
                 for word in (b"one\n", b"two\n"):
                     client.stdin.write(word)
-                    self.assertTrue(select.select([client.stdout], [], [], DEADLINE_S)[0])
+                    self.assertTrue(select.select([client.stdout], [], [], PATIENCE_S)[0])
                     self.assertEqual(self.read_line(client.stdout), word.upper())
                 client.stdin.close()
-                self.assertEqual(client.wait(DEADLINE_S), 0)
+                self.assertEqual(client.wait(PATIENCE_S), 0)
 
     def read_line(self, stream):
         line = b""
         while not line.endswith(b"\n"):
-            self.assertTrue(select.select([stream], [], [], DEADLINE_S)[0], line)
+            self.assertTrue(select.select([stream], [], [], PATIENCE_S)[0], line)
             line += os.read(stream.fileno(), 1) or self.fail("the output ended after %r" % line)
         return line
 
@@ -455,21 +457,21 @@ class InAPipe(ClientTest):
                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE) as client:
                 client.stdin.write(b"a\n")
                 client.stdin.flush()
-                self.assertEqual(client.wait(DEADLINE_S), 1)
+                self.assertEqual(client.wait(PATIENCE_S), 1)
                 self.assertEqual(client.stderr.read().decode(), "switchboard client: %s was silent for 0.1 s: "
                                  "line 1 got no reply; --timeout=SECONDS waits longer\n" % server.address)
 
     def test_full_output_is_an_error(self):
         with self.server(upper) as server, open("/dev/full", "wb") as full:
             result = subprocess.run([switchboard, "client", server.address], input=b"a\n", stdout=full,
-                                    stderr=subprocess.PIPE, timeout=DEADLINE_S)
+                                    stderr=subprocess.PIPE, timeout=PATIENCE_S)
         self.assertEqual(result.returncode, 1)
         self.assertIn(b"cannot write to standard output", result.stderr)
 
     def test_a_closed_standard_input_is_an_empty_one(self):
         with self.server(upper) as server:
             result = subprocess.run(["sh", "-c", 'exec "$0" client "$1" <&-', switchboard, server.address],
-                                    capture_output=True, timeout=DEADLINE_S)
+                                    capture_output=True, timeout=PATIENCE_S)
         self.assertEqual((result.stdout, result.returncode), (b"", 0))
 
     def test_a_newline_ends_each_message_where_the_server_reads_lines(self):
@@ -590,7 +592,7 @@ class OnATerminal(ClientTest):
         say = threading.Event()
 
         def interrupt(conn):
-            say.wait(DEADLINE_S)
+            say.wait(PATIENCE_S)
             conn.sendall(b"news")
             upper(conn)
 
@@ -620,7 +622,7 @@ class OnATerminal(ClientTest):
 
     def test_a_peer_that_closes_at_the_prompt_is_told_at_once(self):
         leave = threading.Event()
-        with self.server(lambda conn: leave.wait(DEADLINE_S)) as server, Terminal(server.address) as terminal:
+        with self.server(lambda conn: leave.wait(PATIENCE_S)) as server, Terminal(server.address) as terminal:
             terminal.expect(PROMPT)
             leave.set()
             terminal.expect("connection closed by %s\n" % server.address)
@@ -668,7 +670,7 @@ class WithMessages(ClientTest):
         """With an input that never ends: it is not to be read."""
         with subprocess.Popen([switchboard, "client", *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE) as client:
-            client.wait(DEADLINE_S)
+            client.wait(PATIENCE_S)
             return subprocess.CompletedProcess(client.args, client.returncode, client.stdout.read(),
                                                client.stderr.read())
 
@@ -707,7 +709,7 @@ class WithMessages(ClientTest):
 
         def talk(conn):
             framed_upper("none", "i32")(conn)
-            left.wait(DEADLINE_S)
+            left.wait(PATIENCE_S)
         with self.server(talk) as server:
             self.check(self.run_message("-F", "i32", "-m", "a", "-m", "b", server.address), "A\nB\n")
             left.set()
@@ -1004,7 +1006,7 @@ class WordsThatEndATalk(ClientTest):
             def talk(conn, frame="i32" if options else "none"):
                 send_framed(conn, frame, conn.recv(1024))
                 self.assertEqual(conn.recv(1024), b"")
-                left.wait(DEADLINE_S)
+                left.wait(PATIENCE_S)
             with self.server(talk) as server:
                 self.check(self.run_client("a\nquit\nb\n", "--quit", *options, server.address), "a\n")
                 left.set()
@@ -1133,7 +1135,7 @@ class OutOfReach(ClientTest):
 
     def test_the_limit_is_for_the_way_there_only(self):
         answer = threading.Event()
-        with self.server(lambda conn: (conn.recv(1), answer.wait(DEADLINE_S), conn.sendall(b"late"))) as server:
+        with self.server(lambda conn: (conn.recv(1), answer.wait(PATIENCE_S), conn.sendall(b"late"))) as server:
             with subprocess.Popen([switchboard, "client", "--connect-timeout=0.05", "-ma", server.address],
                                   stdout=subprocess.PIPE) as client:
                 self.assertEqual(select.select([client.stdout], [], [], 0.2)[0], [])

@@ -28,7 +28,8 @@ import time
 import unittest
 import unittest.mock
 
-PATIENCE_S = 20
+from lifeline import PATIENCE_S, following
+
 EPOLL, URING = 'fiber:epoll', 'fiber:uring'
 ENGINES = [EPOLL, URING]
 FIBERS = ['fiber:epoll', 'fiber:uring', 'prefork:2+fiber:epoll', 'prefork:2+fiber', 'prethread:2+fiber:epoll',
@@ -104,8 +105,8 @@ class Server:
 
     def __init__(self, folder, handler, strategy, *addresses, options=(), limit=None, prefix=(), env=()):
         self.log = open(os.path.join(folder, 'log'), 'w+b')
-        command = [*prefix, switchboard, 'serve', '--drain-timeout=0.1', *options, '-s', strategy, handler,
-                   *(address.format(folder=folder) for address in addresses or (TCP,))]
+        command = following(*prefix, switchboard, 'serve', '--drain-timeout=0.1', *options, '-s', strategy, handler,
+                            *(address.format(folder=folder) for address in addresses or (TCP,)))
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.log,
                                         start_new_session=True, preexec_fn=limit, env=dict(os.environ, **dict(env)))
         lines = [self.process.stdout.readline().decode() for _ in addresses or (TCP,)]
@@ -221,7 +222,7 @@ class Trace:
     def __init__(self, folder, *pids):
         self.path = os.path.join(folder, 'trace')
         self.errors = open(os.path.join(folder, 'strace'), 'w+b')
-        self.process = subprocess.Popen(['strace', '-f', '-o', self.path, *('-p%d' % pid for pid in pids)],
+        self.process = subprocess.Popen(following('strace', '-f', '-o', self.path, *('-p%d' % pid for pid in pids)),
                                         stderr=self.errors, stdin=subprocess.DEVNULL)
         until(lambda: self.process.poll() is not None or self.attached() >= len(pids), 'strace has attached')
         if self.process.poll() is not None:
@@ -1086,7 +1087,7 @@ class Uring(FiberTest):
         if not shutil.which('strace'):
             self.skipTest('strace is not installed')
         return ['strace', '-f', '-o', '/dev/null', '-e', 'trace=io_uring_setup', '-e',
-                'inject=io_uring_setup:error=EPERM']
+                'inject=io_uring_setup:error=EPERM', *following()]
 
     # Leaks cannot be looked for in a process that is traced.
     ENVIRONMENT = {'ASAN_OPTIONS': os.environ.get('ASAN_OPTIONS', '') + ':detect_leaks=0'}

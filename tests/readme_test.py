@@ -27,8 +27,9 @@ import tempfile
 import time
 import unittest
 
-PATIENCE_S = 20
-BUILD_PATIENCE_S = 200
+from lifeline import PATIENCE_S, following
+
+BUILD_PATIENCE_S = 10 * PATIENCE_S
 KNOWN_PORTS = re.compile(r'\b(8081|9000|9999)\b')
 KNOWN_PID = '4711'
 ERROR_TEXT = 'Exception occurred during processing of request from'
@@ -163,8 +164,9 @@ class Process:
 
     def __init__(self, command, folder, cwd=None):
         self.log = open(os.path.join(folder, 'log'), 'w+b')
-        self.process = subprocess.Popen(command, cwd=cwd or folder, env=environment(folder), stdin=subprocess.DEVNULL,
-                                        stdout=subprocess.PIPE, stderr=self.log, start_new_session=True)
+        self.process = subprocess.Popen(following(*command), cwd=cwd or folder, env=environment(folder),
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.log,
+                                        start_new_session=True)
         self.pid = self.process.pid
 
     def read_lines(self, count):

@@ -6,11 +6,11 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <switchboard/switchboard.h>
 #include <unistd.h>
@@ -47,26 +47,32 @@ static char *place(const char *argument, const char *folder)
     return text;
 }
 
+/* Behind vfork(), which costs less than fork() where much is mapped; posix_spawn() knows no prctl(). */
+__attribute__((noreturn)) static void become(char **argv, pid_t parent, int out, int err)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() == parent && setpgid(0, 0) == 0 && dup2(out, STDOUT_FILENO) >= 0 && dup2(err, STDERR_FILENO) >= 0)
+        execv(argv[0], argv);
+    _exit(127);
+}
+
+static pid_t start_process(char **argv, int out, int err)
+{
+    const pid_t parent = getpid(), pid = vfork();
+    if (pid == 0)
+        become(argv, parent, out, err);
+    cr_assert_gt(pid, 0, "cannot start %s: %s", argv[0], strerror(errno));
+    return pid;
+}
+
 static pid_t spawn(const char *const *arguments, const char *folder, int *ret_out, int *ret_err)
 {
-    extern char **environ;
     char *argv[ARGUMENTS_MAX] = { (char *)command(), "serve" };
     int n = 2, out[2], err[2];
     for (; *arguments && n < ARGUMENTS_MAX - 1; arguments++)
         argv[n++] = place(*arguments, folder);
     cr_assert(pipe2(out, O_CLOEXEC) == 0 && pipe2(err, O_CLOEXEC) == 0);
-
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attributes;
-    pid_t pid;
-    posix_spawnattr_init(&attributes);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, out[1], STDOUT_FILENO);
-    posix_spawn_file_actions_adddup2(&actions, err[1], STDERR_FILENO);
-    cr_assert_eq(posix_spawn(&pid, argv[0], &actions, &attributes, argv, environ), 0);
-    posix_spawn_file_actions_destroy(&actions);
-    posix_spawnattr_destroy(&attributes);
+    pid_t pid = start_process(argv, out[1], err[1]);
     close(out[1]);
     close(err[1]);
     for (n = 2; argv[n]; n++)

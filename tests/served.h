@@ -1,5 +1,6 @@
-/* The real command, started for a test and talked to by plain sockets. Every wait has a deadline of ten seconds; what
- * goes wrong fails the test. */
+/* The real command, started for a test and talked to by plain sockets. Every wait has a deadline, which only
+ * what hangs meets; what goes wrong fails the test. A server ends with the process that has started it, also when that
+ * is killed. */
 #ifndef SERVED_H
 #define SERVED_H
 
@@ -7,7 +8,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-#define DEADLINE_MS 10000
+#define DEADLINE_MS 120000
 
 struct served {
     pid_t pid;

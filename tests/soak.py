@@ -16,11 +16,12 @@ import sys
 import threading
 import time
 
+from lifeline import PATIENCE_S, following
+
 STRATEGIES = ('serial', 'thread', 'fork', 'pool', 'prefork:4', 'prethread:4', 'prefork:2+thread', 'prefork:2+pool:4',
               'prefork:2+prethread:2', 'fiber:epoll', 'fiber:uring')
 CLIENTS = 16
 WARM_UP = 2000
-PATIENCE_S = 10
 GROWTH_KB = 512
 ROUNDS = 3          # a cache (of ended threads' stacks, of malloc) fills up once; a leak grows in each
 SAMPLE_S = 0.5
@@ -111,7 +112,7 @@ class Zombies(threading.Thread):
 # --- one strategy -----------------------------------------------------------------------------------------------------
 
 def start(switchboard, strategy):
-    server = subprocess.Popen([switchboard, 'serve', '-q', '-s', strategy, 'upper', 'tcp://127.0.0.1:0'],
+    server = subprocess.Popen(following(switchboard, 'serve', '-q', '-s', strategy, 'upper', 'tcp://127.0.0.1:0'),
                               stdout=subprocess.PIPE, text=True)
     line = server.stdout.readline()
     match = re.match(r'listening tcp://127\.0\.0\.1:(\d+) ', line)
@@ -123,7 +124,8 @@ def start(switchboard, strategy):
 
 
 def load(tool, count, port):
-    done = subprocess.run([tool, 'short', str(CLIENTS), str(count), port], capture_output=True, text=True, check=False)
+    done = subprocess.run(following(tool, 'short', str(CLIENTS), str(count), port), capture_output=True, text=True,
+                          check=False)
     if done.returncode != 0:
         raise Left('load: ' + (done.stderr or done.stdout).strip())
     return float(re.search(r'seconds=([\d.]+)', done.stdout).group(1))

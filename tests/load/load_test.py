@@ -19,7 +19,9 @@ import threading
 import time
 import unittest
 
-DEADLINE_S = 60
+sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from lifeline import PATIENCE_S, following  # noqa: E402
+
 switchboard = None
 
 
@@ -110,15 +112,15 @@ class Server:
         self.ready = threading.Event()
         self.thread = threading.Thread(target=self.run)
         self.thread.start()
-        assert self.ready.wait(DEADLINE_S)
+        assert self.ready.wait(PATIENCE_S)
         return self
 
     def __exit__(self, *unused):
         self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join(DEADLINE_S)
+        self.thread.join(PATIENCE_S)
 
     def wait_until(self, condition):
-        deadline = time.monotonic() + DEADLINE_S
+        deadline = time.monotonic() + PATIENCE_S
         while not condition():
             assert time.monotonic() < deadline
             time.sleep(0.01)
@@ -155,12 +157,12 @@ class Result:
 
 
 def start(*arguments, **more):
-    return subprocess.Popen([switchboard, "load", *map(str, arguments)], stdin=subprocess.DEVNULL,
+    return subprocess.Popen(following(switchboard, "load", *map(str, arguments)), stdin=subprocess.DEVNULL,
                             stdout=subprocess.PIPE, stderr=more.pop("stderr", subprocess.PIPE), text=True, **more)
 
 
 def finish(process):
-    out, err = process.communicate(timeout=DEADLINE_S)
+    out, err = process.communicate(timeout=PATIENCE_S)
     return Result(process.returncode, out, err)
 
 
@@ -423,7 +425,7 @@ class Program(LoadCase):
             process = start("-t", 3600, "-T", server.address)
             server.wait_until(lambda: server.number >= 16)
             process.kill()
-            process.communicate(timeout=DEADLINE_S)
+            process.communicate(timeout=PATIENCE_S)
             server.wait_until(lambda: not server.open())
 
     def test_it_shows_its_progress_on_a_terminal(self):
@@ -433,7 +435,7 @@ class Program(LoadCase):
             os.close(terminal)
             shown = b""
             while not re.search(rb"\r1 s: \d+ answered, 0 errors\x1b\[K", shown):
-                self.assertTrue(select.select([control], [], [], DEADLINE_S)[0])
+                self.assertTrue(select.select([control], [], [], PATIENCE_S)[0])
                 shown += os.read(control, 1000)
             process.send_signal(signal.SIGINT)
             result = finish(process)

@@ -21,6 +21,7 @@ import time
 import unittest
 
 import seeds_test
+from lifeline import following
 from seeds_test import (CONCURRENT, PATIENCE_S, STRATEGIES, TCP, UDP, UNIX, UNIXGRAM, Server, dial, new_socket,
                         read_lines, recv_to_end, serving, temporary_folder)
 
@@ -103,7 +104,7 @@ class StaffedServer(Server):
         self.log = open(os.path.join(folder, 'log'), 'a+', encoding='utf-8', errors='replace')
         self.open_ends(stdin)
         addresses = [address.format(folder=folder) for address in addresses]
-        command = [*shell, seeds_test.switchboard, 'serve', *options, '-s', strategy, handler, *addresses]
+        command = following(*shell, seeds_test.switchboard, 'serve', *options, '-s', strategy, handler, *addresses)
         self.process = subprocess.Popen(command, stdin=self.theirs[0], stdout=self.theirs[-1], stderr=self.log,
                                         start_new_session=True,
                                         preexec_fn=own_terminal if stdin == 'terminal' else None)
@@ -636,7 +637,7 @@ class Chat(unittest.TestCase):
                         self.check_nobody_answers(server)
 
     def test_a_server_in_the_background_says_so_instead_of_being_stopped(self):
-        shell = ('sh', '-c', 'set -m; "$@" & wait', 'sh')
+        shell = ('sh', '-c', 'set -m; "$@" & wait', 'sh', *following())
         for strategy in ('serial', 'thread', 'fork', 'prefork:2'):
             with self.subTest(strategy=strategy):
                 with staffed('chat', strategy, TCP, shell=shell) as server:

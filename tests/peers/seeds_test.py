@@ -20,11 +20,12 @@ import tempfile
 import time
 import unittest
 
-from texts import PATIENCE_S, Address
+from texts import Address
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.append(os.path.dirname(HERE))
 import client_test  # noqa: E402, the terminal
+from lifeline import PATIENCE_S, following  # noqa: E402
 
 TICK_S = 0.05
 ALL_STRATEGIES = ('serial', 'thread', 'fork', 'pool:4', 'prefork:2', 'prethread:2', 'prefork:2+thread', 'fiber:epoll',
@@ -98,8 +99,8 @@ class Dialogue:
 @contextlib.contextmanager
 def running(*command, env=()):
     """A program; what it complains of stands among what it prints."""
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                               env=dict(os.environ, **dict(env)))
+    process = subprocess.Popen(following(*command), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, env=dict(os.environ, **dict(env)))
     try:
         yield Dialogue(process)
     finally:
@@ -120,7 +121,7 @@ class Server:
         self.folder = folder
         self.log = open(os.path.join(folder, 'log'), 'a+', encoding='utf-8', errors='replace')
         addresses = [address.format(folder=folder) for address in addresses]
-        command = [*through, switchboard, 'serve', *options, '-s', strategy, handler, *addresses]
+        command = following(*through, switchboard, 'serve', *options, '-s', strategy, handler, *addresses)
         self.process = subprocess.Popen(command, stdin=stdin, stdout=subprocess.PIPE, stderr=self.log,
                                         env=dict(os.environ, **dict(env)), start_new_session=True)
         self.dialogue = Dialogue(self.process)

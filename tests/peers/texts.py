@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 
-PATIENCE_S = 10
+PATIENCE_S = 120        # as lifeline.py has it, which is out of reach here
 
 
 class Address:

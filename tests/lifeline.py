@@ -1,0 +1,17 @@
+"""What a test starts ends with it, also where the test itself is killed.
+
+The signal comes when the thread that has started the process ends (prctl(2), PR_SET_PDEATHSIG): the main thread starts
+it. What stands between the test and a server (a shell, strace) does not pass it on, so both are made to follow.
+"""
+import shutil
+
+PATIENCE_S = 120        # for what must happen soon, on a machine that may be slow and busy; only what hangs needs it
+
+
+def following(*command):
+    """The command, which the kernel kills when who starts it is gone (util-linux has setpriv)."""
+    return [SETPRIV, '--pdeathsig', 'KILL', *command]
+
+
+SETPRIV = shutil.which('setpriv')
+assert SETPRIV, 'setpriv is not installed (Debian: util-linux)'
