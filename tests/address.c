@@ -3,7 +3,7 @@
 #include <string.h>
 #include <switchboard/address.h>
 
-TestSuite(address, .timeout = 30);
+TestSuite(address, .timeout = 600);
 
 static void expect_same(const char *text, const char *formatted)
 {

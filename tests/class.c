@@ -5,7 +5,7 @@
 #include <unistd.h>
 #include <switchboard/switchboard.h>
 
-TestSuite(class, .timeout = 30);
+TestSuite(class, .timeout = 600);
 
 static char said[4096];
 

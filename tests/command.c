@@ -16,7 +16,7 @@
 
 #include "served.h"
 
-TestSuite(command, .timeout = 60, .fini = served_kill_all);
+TestSuite(command, .timeout = 600, .fini = served_kill_all);
 
 static char text[8192];
 

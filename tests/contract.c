@@ -291,8 +291,11 @@ PROMISE(cuts_off_a_silent_caller_at_the_drain_deadline, streams)
 PROMISE(gives_up_a_silent_caller_after_the_idle_timeout, streams)
 {
     struct served served = start(setting, "upper", "--idle-timeout=0.1");
+    kill(-served.pid, SIGSTOP);     /* until it is said, so that we cannot be too slow */
     int fd = dial(served.address);
-    exchange(fd, "a", "A");
+    say(fd, "a", 1);
+    kill(-served.pid, SIGCONT);
+    hear(fd, "A", 1);
     hear_end(fd);
     close(fd);
     expect_clean_end(&served);

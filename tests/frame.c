@@ -5,7 +5,7 @@
 #include <string.h>
 #include <switchboard/frame.h>
 
-TestSuite(frame, .timeout = 30);
+TestSuite(frame, .timeout = 600);
 
 enum { LIMIT = 1000 };
 #define FRAMES (SB_FRAME_NETSTRING + 1)

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <switchboard/switchboard.h>
 
-TestSuite(handler, .timeout = 30);
+TestSuite(handler, .timeout = 600);
 
 static char said[4096];
 

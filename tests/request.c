@@ -10,7 +10,7 @@
 #include <switchboard/switchboard.h>
 #include <unistd.h>
 
-TestSuite(request, .timeout = 30);
+TestSuite(request, .timeout = 600);
 
 static char logged[8192];
 static const char *framing = "none";
@@ -25,7 +25,7 @@ static void record(void *data, enum sb_log_level level, const char *text)
 static int dial(const struct sb_server *server)
 {
     struct sb_address address;
-    struct timeval limit = { .tv_sec = 10 };
+    struct timeval limit = { .tv_sec = 120 };
     cr_assert_eq(sb_address_parse(sb_server_address(server, 0), NULL, &address, NULL), 0);
     int fd = socket(address.sa.sa_family, address.socktype, 0);
     if (address.socktype == SOCK_DGRAM && address.sa.sa_family == AF_UNIX)
@@ -44,7 +44,7 @@ static ssize_t ask(const struct sb_class *const *type, const char *address, cons
     char option[32];
     snprintf(option, sizeof option, "frame=%s", framing);
     config.log = record;
-    config.timeout_ms = 10000;
+    config.timeout_ms = 120000;
     const char *options[] = { option, NULL };
     config.options = strcmp(framing, "none") == 0 ? NULL : options;
     logged[0] = '\0';

@@ -12,7 +12,7 @@
 
 #include "designs.h"
 
-TestSuite(scoreboard, .timeout = 30);
+TestSuite(scoreboard, .timeout = 600);
 
 static enum sb_state seen_state;
 static char seen_peer[28];
@@ -96,7 +96,7 @@ Test(scoreboard, every_state_has_a_name)
 
 /* --- the trace ---------------------------------------------------------------------------------------------------- */
 
-enum { CALLERS = 5, ROOM = 10000, ANSWER_S = 10 };
+enum { CALLERS = 5, ROOM = 10000, ANSWER_S = 120 };
 
 /* The sockets of the callers, and their ports; bound before any calls, so that no two have the same. */
 static int caller_fds[CALLERS];

@@ -4,9 +4,10 @@
 usage: soak.py SWITCHBOARD LOAD [COUNT [STRATEGY]...]
 
 SWITCHBOARD is the command, LOAD is tests/bench/load; COUNT is 100000 where none is given. For each strategy one server
-of `upper` answers COUNT short connections. Afterwards its descriptors, threads, children and memory are what they were
-after a warm-up, the scoreboard has counted every connection, and SIGTERM ends it with status 0. While it runs no child
-stays a zombie. Exit status 0, 1 when something is left behind, 2 misuse.
+of `upper` answers COUNT short connections, `fork` a quarter of them. Afterwards its descriptors, threads, children and
+memory are what they were after a warm-up, the scoreboard has counted every connection, and SIGTERM ends it with status
+0. While it runs no child stays a zombie. None of this is decided by how long it takes. Exit status 0, 1 when something
+is left behind, 2 misuse.
 """
 import os
 import re
@@ -22,10 +23,11 @@ STRATEGIES = ('serial', 'thread', 'fork', 'pool', 'prefork:4', 'prethread:4', 'p
               'prefork:2+prethread:2', 'fiber:epoll', 'fiber:uring')
 CLIENTS = 16
 WARM_UP = 2000
-GROWTH_KB = 512
+FORK_SHARE = 4      # `fork` gets so many times fewer: each costs a process
+GROWTH_BYTES = 26   # with each connection: less than the least that malloc gives
 ROUNDS = 3          # a cache (of ended threads' stacks, of malloc) fills up once; a leak grows in each
 SAMPLE_S = 0.5
-ZOMBIE_S = 1.0
+STALE = 1000        # connections, meanwhile: who is dead for so long is a zombie
 
 
 class Left(Exception):
@@ -79,17 +81,20 @@ class Census:
 
 
 class Zombies(threading.Thread):
-    """Looks at the children while the load runs; one that is still dead after a second is kept in `found`."""
+    """Looks at the children while the load runs; who stays dead while many connections are served is in `found`."""
 
-    def __init__(self, pid):
+    def __init__(self, switchboard, pid):
         super().__init__(daemon=True)
-        self.pid, self.found, self.over = pid, [], threading.Event()
+        self.switchboard, self.pid, self.found, self.over = switchboard, pid, [], threading.Event()
 
     def run(self):
-        dead = {}
+        seen, since = set(), 0
         while not self.over.wait(SAMPLE_S):
-            dead = {child: dead.get(child, time.monotonic()) for child in self.look()}
-            self.found += [pid for (pid, _), since in dead.items() if time.monotonic() - since >= ZOMBIE_S]
+            if served(self.switchboard, self.pid)[0] - since < STALE:
+                continue
+            dead = set(self.look())
+            self.found += [pid for pid, _ in seen & dead]
+            seen, since = dead, served(self.switchboard, self.pid)[0]
 
     def look(self):
         for child in children(self.pid):
@@ -181,8 +186,8 @@ def end(server):
         raise Left(f'SIGTERM ended it with status {server.returncode}')
 
 
-def load_watched(tool, count, server, port):
-    with Zombies(server.pid) as zombies:
+def load_watched(switchboard, tool, count, server, port):
+    with Zombies(switchboard, server.pid) as zombies:
         seconds = load(tool, count, port)
     if zombies.found:
         raise Left(f'children stayed zombies: {sorted(set(zombies.found))}')
@@ -192,17 +197,20 @@ def load_watched(tool, count, server, port):
 def soak(switchboard, tool, strategy, count):
     """Returns the seconds of a round, how many there were, the kilobytes that the last one added, and the census."""
     server, port = start(switchboard, strategy)
+    share = FORK_SHARE if strategy == 'fork' else 1
+    count, warm_up = count // share, WARM_UP // share
+    allowed_kb = min(max(count * GROWTH_BYTES // 1024, 128), 512)
     try:
-        load(tool, WARM_UP, port)
-        await_served(switchboard, server.pid, WARM_UP)
+        load(tool, warm_up, port)
+        await_served(switchboard, server.pid, warm_up)
         after = settled(server.pid)
         for number in range(1, ROUNDS + 1):
             before = after
-            seconds = load_watched(tool, count, server, port)
-            await_served(switchboard, server.pid, WARM_UP + number * count)
+            seconds = load_watched(switchboard, tool, count, server, port)
+            await_served(switchboard, server.pid, warm_up + number * count)
             after = census_like(before, server.pid)
             grown_kb = after.grown_kb(before)
-            if grown_kb < GROWTH_KB:
+            if grown_kb < allowed_kb:
                 break
         else:
             raise Left(f'memory grows in each of {ROUNDS} rounds, at last from {before.memory_kb} to '

@@ -21,7 +21,7 @@
 
 #define HELLO "hello world\n"
 #define FOREIGN_STATUS 72
-#define PATIENCE_S 10
+#define PATIENCE_S 120
 
 /* What handlers, overrides and the log saw, also in children: it lives in shared memory. */
 struct tally {
@@ -53,7 +53,7 @@ static void tear_down(void)
     munmap(tally, sizeof(*tally));
 }
 
-TestSuite(socketserver, .init = set_up, .fini = tear_down, .timeout = 60);
+TestSuite(socketserver, .init = set_up, .fini = tear_down, .timeout = 600);
 
 static void count_complaint(void *data, enum sb_log_level level, const char *text)
 {

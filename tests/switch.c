@@ -23,7 +23,7 @@
 #define SANITIZED 0
 #endif
 
-TestSuite(switch, .timeout = 60);
+TestSuite(switch, .timeout = 600);
 
 enum { STACK_SIZE = 64 * 1024, KEPT_AT_MOST = 128 };
 

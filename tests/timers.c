@@ -3,7 +3,7 @@
 #include "../src/fiber/timers.h"
 #include <stdlib.h>
 
-TestSuite(timers, .timeout = 120);
+TestSuite(timers, .timeout = 600);
 
 enum { TIMERS = 200, STEPS = 20000, SEEDS = 12 };
 

@@ -32,7 +32,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MESSAGE_SIZE = 64, MAX_CLIENTS = 20000, MAX_COUNT = 100000000, STALL_MS = 10000 };
+enum { MESSAGE_SIZE = 64, MAX_CLIENTS = 20000, MAX_COUNT = 100000000, STALL_MS = 120000 };
 
 enum mode { SHORT, TALK, UDP, IDLE };
 

@@ -22,7 +22,7 @@ struct load_plan serve_with(int (*handle)(struct sb_request *), const char *addr
     static struct sb_handler handler = { .abi_version = SB_ABI_VERSION, .struct_size = sizeof handler, .name = "test" };
     static const struct sb_class *const type[] = { &sb_threading_mixin, NULL };
     struct sb_config config = SB_CONFIG_DEFAULTS;
-    struct load_plan plan = { .clients = 8, .count = 40, .patience_ns = 30 * SECOND_NS, .grace_ns = 30 * SECOND_NS,
+    struct load_plan plan = { .clients = 8, .count = 40, .patience_ns = 120 * SECOND_NS, .grace_ns = 120 * SECOND_NS,
                               .cpu = -1 };
     config.log_level = SB_LOG_ERROR;
     config.drain_timeout_ms = 0;
@@ -93,9 +93,16 @@ struct load_result *run(const struct load_plan *plan)
     return &result;
 }
 
+void wait_until_at_least(const volatile _Atomic unsigned *value, unsigned wanted)
+{
+    for (int i = 0; *value < wanted && i < 120000; i++)
+        nanosleep(&(struct timespec){ .tv_nsec = MS_NS }, NULL);
+    cr_assert_geq(*value, wanted);
+}
+
 void wait_until_equal(const volatile _Atomic unsigned *value, unsigned wanted)
 {
-    for (int i = 0; *value != wanted && i < 10000; i++)
+    for (int i = 0; *value != wanted && i < 120000; i++)
         nanosleep(&(struct timespec){ .tv_nsec = MS_NS }, NULL);
     cr_assert_eq(*value, wanted);
 }

@@ -29,6 +29,7 @@ int silent(struct sb_request *request);
 /* Runs it, and holds the result to what is always so. */
 struct load_result *run(const struct load_plan *plan);
 
+void wait_until_at_least(const volatile _Atomic unsigned *value, unsigned wanted);
 void wait_until_equal(const volatile _Atomic unsigned *value, unsigned wanted);
 
 #endif

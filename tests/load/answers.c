@@ -9,7 +9,7 @@
 
 #define BIG (3 << 20)
 
-TestSuite(load_answers, .timeout = 60);
+TestSuite(load_answers, .timeout = 600);
 
 /* --- answers ------------------------------------------------------------------------------------------------------ */
 
@@ -170,7 +170,7 @@ static void expect_learned(const struct load_plan *plan, const char *question, c
 {
     char *learned = NULL;
     size_t size = 0;
-    cr_assert_eq(load_learn(&plan->address, question, strlen(question), 30000, &learned, &size), 0);
+    cr_assert_eq(load_learn(&plan->address, question, strlen(question), 120000, &learned, &size), 0);
     cr_expect_eq(size, answer_size);
     cr_expect(size == answer_size && memcmp(learned, answer, size) == 0);
     free(learned);
@@ -223,11 +223,11 @@ static void expect_not_learned(const struct load_plan *plan, int timeout_ms, int
 Test(load_answers, are_not_learned_where_there_are_none)
 {
     struct load_plan plan = serve_with(say_nothing, "tcp://127.0.0.1:0");
-    expect_not_learned(&plan, 30000, -ENODATA);
+    expect_not_learned(&plan, 120000, -ENODATA);
     end_server();
-    expect_not_learned(&plan, 30000, -ECONNREFUSED);
+    expect_not_learned(&plan, 120000, -ECONNREFUSED);
     plan = serve_with(talk_on, "tcp://127.0.0.1:0");
-    expect_not_learned(&plan, 30000, -EMSGSIZE);
+    expect_not_learned(&plan, 120000, -EMSGSIZE);
     end_server();
     plan = serve_with(silent, "udp://127.0.0.1:0");
     expect_not_learned(&plan, 20, -ETIMEDOUT);

@@ -7,7 +7,7 @@
 #define SAMPLES  20000
 #define GREATEST ((1ull << 43) - 1)
 
-TestSuite(histogram, .timeout = 30);
+TestSuite(histogram, .timeout = 600);
 
 static uint64_t random_state = 88172645463325252ull;
 

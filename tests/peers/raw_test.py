@@ -17,8 +17,8 @@ from seeds_test import (CONCURRENT, PATIENCE_S, STRATEGIES, TCP, UDP, UNIX, UNIX
 STREAM_COMMANDS = {
     ('nc', 'tcp'): lambda address, _: ['nc', '-N', *map(str, address.name)],
     ('nc', 'unix'): lambda address, _: ['nc', '-N', '-U', address.name],
-    ('socat', 'tcp'): lambda address, _: ['socat', '-t10', '-', 'TCP:%s:%d' % address.name],
-    ('socat', 'unix'): lambda address, _: ['socat', '-t10', '-', 'UNIX-CLIENT:' + address.name],
+    ('socat', 'tcp'): lambda address, _: ['socat', '-t%d' % PATIENCE_S, '-', 'TCP:%s:%d' % address.name],
+    ('socat', 'unix'): lambda address, _: ['socat', '-t%d' % PATIENCE_S, '-', 'UNIX-CLIENT:' + address.name],
 }
 DATAGRAM_COMMANDS = {
     ('nc', 'udp'): lambda address, _: ['nc', '-u', '-W', '1', *map(str, address.name)],
