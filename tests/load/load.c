@@ -146,7 +146,7 @@ Test(load, sends_poison_instead_of_some_requests_and_counts_it_apart)
     cr_expect_eq(result->begun, 40);
     cr_expect_eq(result->answered, 40);
     cr_expect_eq(result->poisoned, 9);      /* each fifth of 49 */
-    cr_expect_eq(seen.poison, 9);
+    wait_until_equal(&seen.poison, 9);
     end_server();
 }
 

@@ -228,7 +228,7 @@ class Latencies(LoadCase):
 
     def test_an_open_loop_shows_a_stall_to_all_who_were_due(self):
         """800 requests, 2.5 ms apart: the first 8 of those due in the stall waited 0.98 s, the first 80 for 0.8 s."""
-        result = self.stall("-r", 400, "-t", 2, "-c", 4)
+        result = self.stall("-r", 400, "-n", 800, "-c", 4)
         self.assertEqual(result.count("requests"), 800)
         latency, service = result.times("latency"), result.times("service")
         self.assertGreaterEqual(latency["max"], 1)
