@@ -98,15 +98,11 @@ class Killed(unittest.TestCase):
                 self.check_gone_with(test.pid, found)
 
     def test_the_workers_of_a_server_inside_a_test_end_with_it(self):
-        def workers(test):
-            """Somebody who is killed, with all below the process that is under test."""
-            found = descendants(test.pid)
-            return len(found) >= 4 and found
-
-        for choose in lambda test, found: test.pid, lambda test, found: found[0]:
+        """Whichever of the two that look after each other is killed."""
+        for guard_is_killed in True, False:
             with self.started(stress, 'processes', stdout=subprocess.DEVNULL) as test:
-                found = until(lambda: workers(test), 'workers')
-                self.check_gone_with(choose(test, found), found)
+                found = until(lambda: len(found := descendants(test.pid)) >= 4 and found, 'workers')
+                self.check_gone_with(test.pid if guard_is_killed else found[0], found)
 
 
 if __name__ == '__main__':
