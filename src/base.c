@@ -137,28 +137,37 @@ static void base_server_close(struct sb_server *server)
         sb_listener_close(server->listeners[i]);
 }
 
-/* A thread is cut off by whoever waits for it; the loop, when it handles a request itself, has to see the stop too. */
-static int base_wait(struct sb_request *request, int fd, short events, int64_t deadline_ns)
+/* When a wait that a loop itself does ends, after a stop: with the drain. */
+static bool ends_with_drain(const struct sb_request *request, int64_t *deadline_ns)
 {
     struct sb_server *server = request->server;
+    if (!request->in_loop || !sb_signals_stopping(&server->signals) || sb_drain_deadline_ns(server) > *deadline_ns)
+        return false;
+    *deadline_ns = sb_drain_deadline_ns(server);
+    return true;
+}
+
+/* A thread is cut off by whoever waits for it; the loop, when it handles a request itself, has to see the stop too, and
+ * then ends with the drain even where there is something to do. */
+static int base_wait(struct sb_request *request, int fd, short events, int64_t deadline_ns)
+{
+    struct sb_signals *signals = &request->server->signals;
     struct pollfd fds[] = { { .fd = fd, .events = events },
-                            { .fd = server->signals.cut.fd, .events = POLLIN },
-                            { .fd = request->in_loop ? server->signals.stop.fd : -1, .events = POLLIN } };
-    int late = -ETIMEDOUT;
+                            { .fd = signals->cut.fd, .events = POLLIN },
+                            { .fd = request->in_loop ? signals->stop.fd : -1, .events = POLLIN } };
     for (;;) {
+        bool ending = ends_with_drain(request, &deadline_ns);
+        if (ending && sb_remaining_ms(deadline_ns) == 0)
+            return -ECANCELED;
         int r = poll(fds, 3, sb_remaining_ms(deadline_ns));
         if (r < 0 && errno != EINTR)
             return -errno;
         if (r == 0)
-            return late;
+            return ending ? -ECANCELED : -ETIMEDOUT;
         if (r > 0 && fds[1].revents)
             return -ECANCELED;
         if (r > 0 && fds[0].revents)
             return fds[0].revents;
-        if (r > 0 && sb_drain_deadline_ns(server) < deadline_ns) {
-            deadline_ns = sb_drain_deadline_ns(server);
-            late = -ECANCELED;
-        }
         if (r > 0)
             fds[2].fd = -1;
     }

@@ -2,13 +2,16 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sys/param.h>
 #include <unistd.h>
 
 #include "channel.h"
 #include "child.h"
+#include "drain.h"
 #include "family/batch.h"
 #include "ground/clock.h"
 #include "ground/descriptor.h"
+#include "listener.h"
 
 #define PAUSE_MS 100
 
@@ -100,24 +103,36 @@ void sb_gate_close(struct sb_gate *gate)
 
 /* --- a place ------------------------------------------------------------------------------------------------------ */
 
+/* What a wait of this gate's looks at for a stop: one that is closing has seen it. */
+static int stop_fd(const struct sb_gate *gate)
+{
+    return gate->closing || sb_gate_reads_channel(gate) ? -1 : gate->server->signals.stop.fd;
+}
+
+/* How long such a wait may take: one that is closing has until the end of the drain. */
+static int patience_ms(const struct sb_gate *gate, int64_t deadline_ns)
+{
+    if (gate->closing)
+        deadline_ns = MIN(deadline_ns, sb_drain_deadline_ns(gate->server));
+    return sb_remaining_ms(deadline_ns);
+}
+
 /* Waits for a place, a stop or a child, without looking at the listeners. 1: look again. */
-static int wait_for_room(struct sb_gate *gate, int timeout_ms)
+static int wait_for_room(struct sb_gate *gate, int64_t deadline_ns)
 {
     struct sb_server *server = gate->server;
     struct sb_places *places = &server->books.places;
     struct pollfd fds[] = { { .fd = places->room.fd, .events = POLLIN },
-                            { .fd = sb_gate_reads_channel(gate) ? -1 : server->signals.stop.fd, .events = POLLIN },
+                            { .fd = stop_fd(gate), .events = POLLIN },
                             { .fd = server->signals.retire.fd, .events = POLLIN },
                             { .fd = server->reaper->fd, .events = POLLIN } };
     int r = 1;
     atomic_fetch_add(&places->waiting, 1);
     if (!sb_share_reserve(&gate->book->share))
-        r = poll(fds, 4, timeout_ms);
+        r = poll(fds, 4, patience_ms(gate, deadline_ns));
     atomic_fetch_sub(&places->waiting, 1);
     if (fds[0].revents)
         sb_wakeup_clear(&places->room);
-    if (fds[1].revents || fds[2].revents)
-        return -ECANCELED;
     if (fds[3].revents)
         server->reaper->ended = true;
     return r == 0 || fds[3].revents ? 0 : 1;
@@ -127,7 +142,7 @@ static int reserve_place(struct sb_gate *gate, int64_t deadline_ns)
 {
     int r = 1;
     while (r > 0 && !sb_share_reserve(&gate->book->share))
-        r = wait_for_room(gate, sb_remaining_ms(deadline_ns));
+        r = sb_gate_must_end(gate) ? -ECANCELED : wait_for_room(gate, deadline_ns);
     return r;
 }
 
@@ -138,13 +153,11 @@ static int wait_for_channel(struct sb_gate *gate, int64_t deadline_ns)
     if (!passes_on(gate))
         return 1;
     struct pollfd fds[] = { { .fd = server->channel->out, .events = POLLOUT },
-                            { .fd = server->signals.stop.fd, .events = POLLIN },
+                            { .fd = stop_fd(gate), .events = POLLIN },
                             { .fd = server->reaper->fd, .events = POLLIN },
                             { .fd = server->signals.notice.fd, .events = POLLIN } };
-    poll(fds, 4, sb_remaining_ms(deadline_ns));
-    if (fds[1].revents)
-        return -ECANCELED;
-    return fds[2].revents || fds[3].revents || !fds[0].revents ? 0 : 1;
+    poll(fds, 4, patience_ms(gate, deadline_ns));
+    return fds[0].revents && !fds[1].revents && !fds[2].revents && !fds[3].revents;
 }
 
 /* --- the next request --------------------------------------------------------------------------------------------- */
@@ -177,7 +190,7 @@ static int wait_for_events(struct sb_gate *gate, int64_t deadline_ns)
     }
     for (int i = 0; i < gate->n_events; i++)
         if (gate->events[i].data.u32 == SB_SOURCE_STOP || gate->events[i].data.u32 == SB_SOURCE_RETIRE)
-            return -ECANCELED;
+            return -EAGAIN;     /* must_end knows */
     return gate->n_events;
 }
 
@@ -206,24 +219,84 @@ static int take_next(struct sb_gate *gate, int64_t deadline_ns, struct sb_reques
 
 void sb_gate_pause(struct sb_gate *gate)
 {
-    struct pollfd fds[] = { { .fd = gate->server->signals.stop.fd, .events = POLLIN },
+    struct pollfd fds[] = { { .fd = stop_fd(gate), .events = POLLIN },
                             { .fd = gate->server->reaper->fd, .events = POLLIN } };
     poll(fds, 2, PAUSE_MS);
 }
 
-bool sb_gate_must_end(const struct sb_gate *gate)
+/* --- the end ------------------------------------------------------------------------------------------------------ */
+
+/* Who waits at the listeners. Where only a look can tell: as many as a backlog holds, at least `unknown`. */
+static int count_waiting(const struct sb_gate *gate, int unknown)
 {
     const struct sb_server *server = gate->server;
+    int count = 0;
+    for (unsigned i = 0; i < server->n_listeners; i++) {
+        int waiting = sb_listener_count_waiting(server->listeners[i]);
+        count += waiting < 0 ? unknown : waiting;
+    }
+    return count;
+}
+
+/* The first look after a stop. Who comes later may find the door closed. */
+static void begin_closing(struct sb_gate *gate)
+{
+    const struct sb_server *server = gate->server;
+    gate->closing = true;
+    gate->n_events = gate->next_event = 0;
+    epoll_ctl(gate->epoll_fd, EPOLL_CTL_DEL, server->signals.stop.fd, NULL);
+    if (gate->role == SB_GATE_WORKER || passes_on(gate))
+        gate->last_calls = count_waiting(gate, server->config.request_queue_size);
+}
+
+int sb_gate_take_waiting(struct sb_gate *gate, struct sb_request **ret_request)
+{
+    unsigned count = gate->server->n_listeners;
+    while (gate->last_calls > 0) {
+        int r = -EAGAIN;
+        gate->last_calls--;
+        for (unsigned i = 0; r == -EAGAIN && i < count; i++)
+            r = sb_gate_take(gate, (gate->last_calls + i) % count, ret_request);
+        if (r != -EAGAIN)
+            return r;
+        /* Nobody was there; or somebody was who had left already, and others may be behind. */
+        gate->last_calls = MIN(gate->last_calls, count_waiting(gate, 0));
+    }
+    return -ECANCELED;
+}
+
+bool sb_gate_must_end(struct sb_gate *gate)
+{
+    struct sb_server *server = gate->server;
     if (sb_batches_waiting(server) >= 0)
         return false;
-    return (!sb_gate_reads_channel(gate) && sb_signals_stopping(&server->signals)) ||
-           sb_signals_retiring(&server->signals);
+    if (sb_signals_retiring(&server->signals))
+        return true;
+    if (!sb_signals_stopping(&server->signals) || sb_gate_reads_channel(gate))
+        return false;
+    if (!gate->closing)
+        begin_closing(gate);
+    return gate->last_calls == 0 || sb_drain_deadline_ns(server) <= sb_now_ns();
+}
+
+/* --- all together ------------------------------------------------------------------------------------------------- */
+
+/* With the turn, where turns are taken. -EAGAIN: nothing yet, look again. */
+static int look(struct sb_gate *gate, int64_t deadline_ns, struct sb_request **ret_request)
+{
+    if (sb_gate_must_end(gate))
+        return -ECANCELED;
+    if (gate->closing && sb_batches_waiting(gate->server) < 0)
+        return sb_gate_take_waiting(gate, ret_request);
+    return take_next(gate, deadline_ns, ret_request);
 }
 
 int sb_gate_next(struct sb_gate *gate, int timeout_ms, struct sb_request **ret_request)
 {
     struct sb_server *server = gate->server;
     int64_t deadline_ns = sb_deadline_ns(timeout_ms);
+    if (sb_gate_must_end(gate))
+        return -ECANCELED;
     /* Who passes requests on needs no place for them: the channel is the bound. */
     int r = gate->role == SB_GATE_WORKER ? reserve_place(gate, deadline_ns) : wait_for_channel(gate, deadline_ns);
     if (r <= 0)
@@ -231,7 +304,7 @@ int sb_gate_next(struct sb_gate *gate, int timeout_ms, struct sb_request **ret_r
     if (takes_turns(gate))
         sb_turn_take(&server->turn, gate->lock_fd);
     do
-        r = sb_gate_must_end(gate) ? -ECANCELED : take_next(gate, deadline_ns, ret_request);
+        r = look(gate, deadline_ns, ret_request);
     while (r == -EAGAIN);
     if (takes_turns(gate))
         sb_turn_leave(&server->turn, gate->lock_fd);

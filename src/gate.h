@@ -26,6 +26,8 @@ struct sb_gate {
     bool hot;                   /* the only source had a request last time, handled here: another may wait by now */
     struct epoll_event events[16];
     int n_events, next_event;
+    bool closing;               /* a stop was seen: who is there already is taken, */
+    int last_calls;             /* at most so many */
     bool muted;                 /* of a loop that waits by other means (fiber/gate_poll.h): sees no listener now */
     bool cut;                   /* of that too: its requests shall end */
     bool leaves_streams;        /* that loop accepts connections itself */
@@ -36,7 +38,8 @@ int sb_gate_open(struct sb_gate *gate, struct sb_server *server, enum sb_gate_ro
 void sb_gate_close(struct sb_gate *gate);
 
 /* The next request within timeout_ms (-1: without limit): 1, or 0 when there was none, or when a child or a retiring
- * worker wants attention. -ECANCELED: the loop shall end. A shortage of descriptors or memory is logged once and waited
+ * worker wants attention. -ECANCELED: the loop shall end; after a stop, when it has taken all who had been there before,
+ * or when the drain is over. A shortage of descriptors or memory is logged once and waited
  * out here. The caller owns *ret_request. */
 int sb_gate_next(struct sb_gate *gate, int timeout_ms, struct sb_request **ret_request);
 
@@ -44,12 +47,14 @@ int sb_gate_next(struct sb_gate *gate, int timeout_ms, struct sb_request **ret_r
 void sb_gate_pause(struct sb_gate *gate);
 
 /* What a gate is made of. watch: one more descriptor, if it is one, as a source; watch_sources: the listeners or the
- * channel, as far as it takes requests. take: a request from such a source: 1, -EAGAIN: none, or -errno. reads_channel:
- * whether others accept for it. must_end: whether its loop shall end; what a batch has taken already is served. */
+ * channel, as far as it takes requests. take: a request from such a source: 1, -EAGAIN: none, or -errno. take_waiting:
+ * one of the last calls of a gate that is closing; -ECANCELED: there are no more. reads_channel: whether others accept
+ * for it. must_end: whether its loop shall end; what a batch has taken already is served. */
 int sb_gate_watch(struct sb_gate *gate, int fd, uint32_t events, uint32_t source);
 int sb_gate_watch_sources(struct sb_gate *gate);
 int sb_gate_take(struct sb_gate *gate, uint32_t source, struct sb_request **ret_request);
+int sb_gate_take_waiting(struct sb_gate *gate, struct sb_request **ret_request);
 bool sb_gate_reads_channel(const struct sb_gate *gate);
-bool sb_gate_must_end(const struct sb_gate *gate);
+bool sb_gate_must_end(struct sb_gate *gate);
 
 #endif

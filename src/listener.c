@@ -1,6 +1,7 @@
 #include "listener.h"
 
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -28,6 +29,16 @@ static const char *advice(int error)
     default:
         return "";
     }
+}
+
+/* What tcp(7) does not say: of a listening socket tcpi_unacked is the length of its queue. */
+int sb_listener_count_waiting(const struct sb_listener *listener)
+{
+    struct tcp_info info;
+    socklen_t size = sizeof info;
+    if (getsockopt(sb_listener_fileno(listener), IPPROTO_TCP, TCP_INFO, &info, &size) < 0)
+        return -1;
+    return info.tcpi_unacked;
 }
 
 void sb_listener_close(struct sb_listener *listener)

@@ -7,6 +7,9 @@
 /* One more address: parsed, its family resolved, checked, bound and activated. Logs the reason. */
 int sb_listener_add(struct sb_server *server, const char *address);
 
+/* How many callers wait to be taken at the socket of the loop that runs here; -1: only a look can tell. */
+int sb_listener_count_waiting(const struct sb_listener *listener);
+
 /* Closes the descriptors; and removes the file of a Unix socket, in the process that made it. */
 void sb_listener_close(struct sb_listener *listener);
 void sb_listener_unlink(struct sb_listener *listener);

@@ -89,9 +89,9 @@ int sb_server_create(const struct sb_class *const *type, const char *address, co
 /* One more address for the same server, of any family. Before it serves. Logs and returns as sb_server_create(). */
 int sb_server_listen(struct sb_server *server, const char *address);
 
-/* Serves until a stop is asked for. Returns 0, or -errno when the strategy could not start (logged), -EBUSY while it
- * serves already or after close. The listeners stay open,
- * and it may be called again. One call at a time. */
+/* Serves until a stop is asked for; who was connected before that is still taken, within the drain timeout, as the
+ * backlog may be closed next. Returns 0, or -errno when the strategy could not start (logged), -EBUSY while it serves
+ * already or after close. The listeners stay open, and it may be called again. One call at a time. */
 int sb_server_serve_forever(struct sb_server *server);
 
 /* One request through the strategy's process_request, within config.timeout_ms: 1, 0 after handle_timeout or a stop,
@@ -99,7 +99,7 @@ int sb_server_serve_forever(struct sb_server *server);
 int sb_server_handle_request(struct sb_server *server);
 
 /* Asks the loop to end; does not wait. From any thread, from a handler, from a signal handler; before serve_forever
- * (which then ends at once) and twice. */
+ * (which then ends as soon as it has taken who is there) and twice. */
 void sb_server_stop(struct sb_server *server);
 
 /* sb_server_stop(), and waits until the loop has ended; requests that the loop itself handles are cut off when the

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../ground/clock.h"
 #include "datagram.h"
 
 enum { BATCH = 32, FULL_MS = 1000 };
@@ -73,14 +74,26 @@ static void report_lost(const struct sb_batch *batch, unsigned n, int error)
     sb_slot_count_error(sb_slot_current());
 }
 
+/* Whether a send that failed is to be tried again: a queue that is full has a while to become less so. */
+static bool tries_again(const struct sb_batch *batch, int error, int64_t *deadline_ns)
+{
+    struct pollfd full = { .fd = batch->fd, .events = POLLOUT };
+    if (error != EINTR && error != EAGAIN)
+        return false;
+    if (*deadline_ns == 0)
+        *deadline_ns = sb_deadline_ns(FULL_MS);
+    int left_ms = sb_remaining_ms(*deadline_ns);
+    return left_ms > 0 && (error == EINTR || poll(&full, 1, left_ms) > 0);
+}
+
 /* The kernel sends until one fails, and reports that when it is the first. */
 static void flush(struct sb_batch *batch)
 {
+    int64_t deadline_ns = 0;
     unsigned sent = 0;
     while (sent < batch->n_replies) {
         int n = sendmmsg(batch->fd, batch->out + sent, batch->n_replies - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
-        struct pollfd full = { .fd = batch->fd, .events = POLLOUT };
-        if (n < 0 && (errno == EINTR || (errno == EAGAIN && poll(&full, 1, FULL_MS) > 0)))
+        if (n < 0 && tries_again(batch, errno, &deadline_ns))
             continue;
         if (n < 0)
             report_lost(batch, sent, errno);

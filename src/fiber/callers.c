@@ -109,7 +109,7 @@ void sb_callers_resume(struct sb_loop *loop)
         return;
     loop->resume_ns = 0;
     sb_gate_mute(loop->gate, false);
-    if (loop->listens)
+    if (loop->listens && !loop->gate->closing)
         loop->engine->listen(loop, true);
 }
 
@@ -126,12 +126,22 @@ static int admit_next(struct sb_loop *loop, struct sb_request **ret_request)
     return r == 0 ? 1 : r == -EAGAIN ? 0 : r;
 }
 
+/* After a stop the gate takes those who are left. */
+static void stop_listening(struct sb_loop *loop)
+{
+    loop->engine->listen(loop, false);
+    loop->gate->leaves_streams = false;
+}
+
 static int next_request(struct sb_loop *loop, struct sb_request **ret_request)
 {
     int r = loop->listens ? admit_next(loop, ret_request) : 0;
-    if (r != 0)
+    if (r != 0 || loop->ending)
         return r;
-    return loop->ending ? 0 : sb_gate_poll(loop->gate, ret_request);
+    r = sb_gate_poll(loop->gate, ret_request);
+    if (loop->gate->closing && loop->gate->leaves_streams)
+        stop_listening(loop);
+    return r;
 }
 
 int sb_callers_accept(struct sb_loop *loop)

@@ -45,24 +45,44 @@ bool sb_gate_pending(const struct sb_gate *gate)
     return !gate->muted && (gate->next_event < gate->n_events || sb_batches_waiting(gate->server) >= 0);
 }
 
-int sb_gate_poll(struct sb_gate *gate, struct sb_request **ret_request)
+/* A request from a source, if there is a place for it. */
+static int take(struct sb_gate *gate, uint32_t source, struct sb_request **ret_request)
 {
-    while (sb_gate_pending(gate) && !sb_gate_must_end(gate)) {
+    if (source != SB_SOURCE_CHANNEL && source >= SB_SOURCE_STOP)
+        return -EAGAIN;
+    return sb_share_reserve(&gate->book->share) ? sb_gate_take(gate, source, ret_request) : -EBUSY;
+}
+
+/* -EAGAIN: of what was told there is nothing any more. */
+static int take_told(struct sb_gate *gate, struct sb_request **ret_request)
+{
+    int r = -EAGAIN;
+    while (r == -EAGAIN && sb_gate_pending(gate)) {
         bool told = gate->next_event < gate->n_events;
         uint32_t source = told ? gate->events[gate->next_event].data.u32 : (unsigned)sb_batches_waiting(gate->server);
-        int r = -EAGAIN;
-        if (source == SB_SOURCE_CHANNEL || source < SB_SOURCE_STOP)
-            r = sb_share_reserve(&gate->book->share) ? sb_gate_take(gate, source, ret_request) : -EBUSY;
-        if (sb_is_shortage(r))
-            sb_shortage_begins(&gate->server->shortage, &gate->server->log, "cannot accept", r);
+        r = take(gate, source, ret_request);
         if (r == 1 && told)
             put_behind(gate);
-        if (r != -EAGAIN)
-            return r;
-        gate->next_event += told;
+        gate->next_event += r == -EAGAIN && told;
     }
-    gate->next_event = gate->n_events = 0;
-    return sb_gate_must_end(gate) ? -ECANCELED : 0;
+    return r;
+}
+
+static int take_waiting(struct sb_gate *gate, struct sb_request **ret_request)
+{
+    return sb_share_reserve(&gate->book->share) ? sb_gate_take_waiting(gate, ret_request) : -EBUSY;
+}
+
+int sb_gate_poll(struct sb_gate *gate, struct sb_request **ret_request)
+{
+    struct sb_server *server = gate->server;
+    bool must_end = sb_gate_must_end(gate), last_call = gate->closing && sb_batches_waiting(server) < 0;
+    int r = must_end ? -ECANCELED : last_call ? take_waiting(gate, ret_request) : take_told(gate, ret_request);
+    if (sb_is_shortage(r))
+        sb_shortage_begins(&server->shortage, &server->log, "cannot accept", r);
+    if (r == -EAGAIN)
+        gate->next_event = gate->n_events = 0;
+    return r == -EAGAIN ? 0 : r;
 }
 
 static void unwatch(const struct sb_gate *gate, int fd)

@@ -16,7 +16,8 @@ static void begin_end(struct sb_loop *loop)
 {
     loop->ending = true;
     loop->ended_ns = loop->now_ns;
-    loop->drain_deadline_ns = sb_deadline_ns(sb_drain_ms(loop->server));
+    loop->drain_deadline_ns = loop->gate->closing ? sb_drain_deadline_ns(loop->server)
+                                                  : sb_deadline_ns(sb_drain_ms(loop->server));
     loop->resume_ns = 0;
     sb_gate_end(loop->gate);
     if (loop->listens)
@@ -67,6 +68,8 @@ static int timeout_ms(const struct sb_loop *loop)
     if (!STAILQ_EMPTY(&loop->queue) || loop->more_to_accept || sb_gate_pending(loop->gate))
         return 0;
     int64_t until_ns = loop->ending && !loop->cutting ? loop->drain_deadline_ns : NEVER;
+    if (loop->gate->closing && !loop->ending)
+        until_ns = MIN(until_ns, sb_drain_deadline_ns(loop->server));
     if (loop->ending && !loop->announced)
         until_ns = MIN(until_ns, announce_ns(loop));
     if (!LIST_EMPTY(&loop->arrived))

@@ -3,16 +3,27 @@
 #include <errno.h>
 #include <poll.h>
 
+/* Interrupted: what was there still is, so where requests share a thread it only lets the others go first. Either way it
+ * has waited, and so heard of the end. */
+static int after_interrupt(struct sb_request *request, short events, int64_t deadline_ns)
+{
+    if (deadline_ns != NEVER && sb_now_ns() >= deadline_ns)
+        return -ETIMEDOUT;
+    if (!sb_yields(request))
+        return sb_wait(request, request->fd, events, deadline_ns);
+    int r = sb_wait(request, -1, 0, 0);
+    return r == -ETIMEDOUT ? 0 : r;
+}
+
 /* A blocking socket has waited in the kernel already, within SO_RCVTIMEO or SO_SNDTIMEO. */
 int sb_wait_after_failure(struct sb_request *request, short events, int64_t deadline_ns, int error)
 {
-    if (error == EINTR)
-        return deadline_ns != NEVER && sb_now_ns() >= deadline_ns ? -ETIMEDOUT : 0;
-    if (error != EAGAIN)
+    if (error != EAGAIN && error != EINTR)
         return -error;
-    if (!sb_yields(request))
+    if (error == EAGAIN && !sb_yields(request))
         return -ETIMEDOUT;
-    int r = sb_wait(request, request->fd, events, deadline_ns);
+    int r = error == EINTR ? after_interrupt(request, events, deadline_ns)
+                           : sb_wait(request, request->fd, events, deadline_ns);
     return r < 0 ? r : 0;
 }
 
