@@ -212,8 +212,8 @@ static void fetch_returned(struct sb_book *book)
     for (entry = atomic_exchange(&book->returned, NULL); entry; entry = next) {
         next = SLIST_NEXT(entry, free);
         keep_idle(book, entry);
+        trim(book);
     }
-    trim(book);
 }
 
 static struct sb_entry *add_entry(struct sb_book *book)
@@ -241,6 +241,7 @@ struct sb_entry *sb_entry_new(struct sb_book *book, int connection)
     } else if (!(entry = add_entry(book))) {
         return NULL;
     }
+    entry->settled = false;
     memset(entry + 1, 0, book->books->entry_size - sizeof *entry);
     atomic_store_explicit(&entry->connection, connection >= 0 ? connection : SB_ENTRY_OPEN, memory_order_release);
     return entry;
@@ -267,13 +268,20 @@ static void give_back(struct sb_book *book, struct sb_entry *entry)
     while (!atomic_compare_exchange_weak(&book->returned, &first, entry));
 }
 
-void sb_entry_end(struct sb_entry *entry, bool settled)
+void sb_entry_overdraw(struct sb_entry *entry)
+{
+    entry->settled = true;
+    sb_share_overdraw(&entry->book->share);
+}
+
+void sb_entry_end(struct sb_entry *entry)
 {
     struct sb_book *book = entry->book;
     struct sb_books *books = book->books;
     bool own = sb_worker.book == book;
+    sb_entry_disconnect(entry);     /* where nobody has closed it */
     atomic_exchange(&entry->connection, SB_ENTRY_FREE);
-    if (settled)
+    if (entry->settled)
         sb_share_return(&book->share, own);
     if (own) {
         keep_idle(book, entry);

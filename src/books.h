@@ -18,6 +18,7 @@ struct sb_entry {
     LIST_ENTRY(sb_entry) link;          /* among all that its book has, alive or not; under lock */
     SLIST_ENTRY(sb_entry) free;         /* among those that are not */
     atomic_int connection;              /* what a cut shuts down; or, negative, one of the states below */
+    bool settled;                       /* has a place */
 };
 
 enum { SB_ENTRY_FREE = -1, SB_ENTRY_OPEN = -2 };     /* OPEN: alive, with nothing that a cut could shut down */
@@ -66,17 +67,19 @@ void sb_book_close(struct sb_book *book);
  * NULL: out of memory. */
 struct sb_entry *sb_entry_new(struct sb_book *book, int connection);
 
-/* It takes the reserved place. */
-static inline void sb_entry_settle(const struct sb_entry *entry)
+/* It takes the reserved place. overdraw: one more than there are, for who passes requests on at once. */
+static inline void sb_entry_settle(struct sb_entry *entry)
 {
+    entry->settled = true;
     entry->book->share.reserved = false;
 }
+void sb_entry_overdraw(struct sb_entry *entry);
 
 /* Its connection is about to be closed: from now on no cut reaches it. */
 void sb_entry_disconnect(struct sb_entry *entry);
 
-/* It has ended. settled: so its place is free. */
-void sb_entry_end(struct sb_entry *entry, bool settled);
+/* It has ended, and its place is free, if it had one. */
+void sb_entry_end(struct sb_entry *entry);
 
 /* Requests alive now. */
 unsigned sb_books_count(struct sb_books *books);

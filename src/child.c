@@ -68,6 +68,7 @@ static int adopt(struct sb_server *server, bool handles)
     server->crew.process = 0;
     atomic_store(&server->references, 1);
     atomic_store(&server->shortage.lasts, false);
+    atomic_store(&server->helpers, NULL);
     int r = sb_books_adopt(&server->books, handles);
     if (handles || r < 0)
         return r;

@@ -46,7 +46,7 @@ void sb_child_note_signals(struct sb_server *server);
 /* Forks. The child has default signal dispositions, but ignores SIGINT and SIGTERM where the program handles them: a
  * terminal, or systemd, sends them to parent and children alike, and the parent decides when its children end. It calls
  * run and leaves by _exit with what that returns.
- * *ret_child is the parent's, until sb_child_reap() gives it back. Errors: -EAGAIN, -ENOMEM, -EMFILE. */
+ * child is the strategy's from then on, until sb_child_reap() gives it back. Errors: -EAGAIN, -ENOMEM, -EMFILE. */
 int sb_child_start(struct sb_server *server, struct sb_children *children, struct sb_child *child,
                    int (*run)(struct sb_server *server, struct sb_child *child));
 

@@ -7,7 +7,8 @@
 
 static int refuse(const struct sb_class_list *list, const char *why)
 {
-    sb_log_line(list->log, SB_LOG_ERROR, "the strategy '%s' makes no sense: %s", list->text, why);
+    sb_log_line(list->log, SB_LOG_ERROR, "the strategy '%s' makes no sense: %s",
+                list->text ? list->text : "of this type", why);
     return -EINVAL;
 }
 

@@ -182,6 +182,7 @@ void sb_classes_destroy(struct sb_server *server)
         if (class_->finish && (classes->states[i] || class_->state_size == 0))
             class_->finish(server);
         free(classes->states[i]);
+        classes->states[i] = NULL;
     }
     if (classes)
         sb_class_list_finish(&classes->list);

@@ -172,7 +172,7 @@ int sb_gate_take(struct sb_gate *gate, uint32_t source, struct sb_request **ret_
     if (r < 0)
         return r;
     if (gate->role == SB_GATE_SUPERVISOR)
-        sb_share_overdraw(&gate->book->share);
+        sb_entry_overdraw(&request->entry);
     else
         sb_entry_settle(&request->entry);
     *ret_request = request;

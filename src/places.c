@@ -49,7 +49,7 @@ int sb_places_adopt(struct sb_places *places, bool keep)
 /* Takes as many as there are, at most `most`. */
 static int take(atomic_int *from, int most)
 {
-    int there = atomic_load_explicit(from, memory_order_relaxed);
+    int there = atomic_load(from);
     while (there > 0 && !atomic_compare_exchange_weak(from, &there, there - MIN(there, most)))
         ;
     return there > 0 ? MIN(there, most) : 0;
@@ -94,25 +94,27 @@ void sb_share_forget(struct sb_share *share)
     pthread_mutex_unlock(&share->places->lock);
 }
 
-/* What all have to spare. */
+/* With the lock held: what all have to spare. */
 static int collect(struct sb_places *places)
 {
     struct sb_share *share;
     int n = 0;
-    pthread_mutex_lock(&places->lock);
     LIST_FOREACH(share, &places->shares, link)
         n += take(&share->spare, INT32_MAX);
-    pthread_mutex_unlock(&places->lock);
     return n;
 }
 
+/* Under the lock, lest others who look meanwhile see none anywhere, and sleep. */
 static int refill(struct sb_share *share)
 {
-    int n = take(&share->places->pool, BATCH);
+    struct sb_places *places = share->places;
+    pthread_mutex_lock(&places->lock);
+    int n = take(&places->pool, BATCH);
     if (n == 0)
-        n = collect(share->places);
+        n = collect(places);
     if (n > 1)
         atomic_fetch_add(&share->spare, n - 1);
+    pthread_mutex_unlock(&places->lock);
     return n;
 }
 

@@ -23,7 +23,7 @@ struct sb_places {
     struct sb_wakeup room;              /* this process: one has become free while a loop waits for it */
     _Alignas(64) atomic_int waiting;    /* loops that wait for one: read by all, and hardly ever written */
     _Alignas(64) atomic_int pool;       /* in nobody's share */
-    pthread_mutex_t lock;               /* guards the list of shares */
+    pthread_mutex_t lock;               /* guards the list of shares, and taking more than one place */
     LIST_HEAD(, sb_share) shares;
 };
 

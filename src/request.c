@@ -4,13 +4,22 @@
 
 #include "ground/descriptor.h"
 
+/* Who takes requests by other means than a gate has a book, too, until the server is freed. */
+static struct sb_entry *new_entry(struct sb_books *books, int connection)
+{
+    struct sb_book *book = sb_worker.book;
+    if (!book || book->books != books)
+        book = sb_book_open(books);
+    return book ? sb_entry_new(book, connection) : NULL;
+}
+
 struct sb_request *sb_request_new(struct sb_listener *listener, int fd, size_t packet_size)
 {
     struct sb_server *server = listener->server;
     char *packet = packet_size > 0 ? malloc(packet_size) : NULL;
     if (packet_size > 0 && !packet)
         return NULL;
-    struct sb_request *request = (struct sb_request *)sb_entry_new(sb_worker.book, packet_size > 0 ? -1 : fd);
+    struct sb_request *request = (struct sb_request *)new_entry(&server->books, packet_size > 0 ? -1 : fd);
     if (!request) {
         free(packet);
         return NULL;
@@ -25,24 +34,14 @@ struct sb_request *sb_request_new(struct sb_listener *listener, int fd, size_t p
     return request;
 }
 
-static void end(struct sb_request *request, bool settled)
+void sb_request_free(struct sb_request *request)
 {
     free(request->client_name);
     free(request->why);
     free(request->instance);
     free(request->input);
     free(request->reply);
-    sb_entry_end(&request->entry, settled);
-}
-
-void sb_request_discard(struct sb_request *request)
-{
-    end(request, false);
-}
-
-void sb_request_free(struct sb_request *request)
-{
-    end(request, true);
+    sb_entry_end(&request->entry);
 }
 
 void sb_request_end(struct sb_request *request)

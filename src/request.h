@@ -8,9 +8,6 @@
  * room for a datagram, is not 0. NULL: out of memory, fd is still the caller's. */
 struct sb_request *sb_request_new(struct sb_listener *listener, int fd, size_t packet_size);
 
-/* Undoes sb_request_new() where nothing came; the loop's place stays reserved. */
-void sb_request_discard(struct sb_request *request);
-
 /* Closes its connection, unless that is closed. */
 void sb_request_close(struct sb_request *request);
 

@@ -66,12 +66,12 @@ static void destroy_life(struct sb_life *life)
 
 static void free_server(struct sb_server *server)
 {
+    sb_classes_destroy(server);
     for (unsigned i = 0; i < server->n_listeners; i++)
         sb_listener_free(server->listeners[i]);
     free(server->listeners);
     sb_channel_close(server);
     sb_handlers_destroy(server->handlers);
-    sb_classes_destroy(server);
     sb_turn_finish(&server->turn);
     sb_signals_finish(&server->signals);
     sb_crew_finish(&server->crew);
@@ -212,12 +212,22 @@ static void end_serving(struct sb_server *server)
     pthread_mutex_unlock(&life->lock);
 }
 
+/* A handler or a service_actions may serve another server meanwhile: who works for that is not who works here. */
+static int as_another(struct sb_server *server, int (*serve)(struct sb_server *server))
+{
+    const struct sb_worker outer = sb_worker;
+    sb_worker = (struct sb_worker){ .slot = NULL };
+    int r = serve(server);
+    sb_worker = outer;
+    return r;
+}
+
 int sb_server_serve_forever(struct sb_server *server)
 {
     int r = begin_serving(server);
     if (r < 0)
         return r;
-    r = methods(server)->serve_forever(server);
+    r = as_another(server, methods(server)->serve_forever);
     if (r < 0)
         sb_server_log(server, SB_LOG_ERROR, "cannot serve: %s", strerror(-r));
     end_serving(server);
@@ -234,7 +244,7 @@ int sb_server_handle_request(struct sb_server *server)
     int r = begin_serving(server);
     if (r < 0)
         return r;
-    r = sb_base_handle_request(server);
+    r = as_another(server, sb_base_handle_request);
     end_serving(server);
     return r;
 }

@@ -3,6 +3,7 @@
 #include <criterion/parameterized.h>
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -109,6 +110,12 @@ static void visit(const struct sb_server *server)
     close(fd);
 }
 
+static void *visit_thread(void *server)
+{
+    visit(server);
+    return NULL;
+}
+
 /* --- promises ----------------------------------------------------------------------------------------------------- */
 
 PROMISE(serves_stops_and_serves_again)
@@ -154,6 +161,130 @@ PROMISE(handle_request_serves_one_or_times_out)
     bool reuseport = config.accept == SB_ACCEPT_REUSEPORT;
     cr_expect_eq(sb_server_handle_request(server), reuseport ? -EINVAL : 0);
     sb_server_destroy(server);
+}
+
+PROMISE(serves_on_after_one_request_was_handled)
+{
+    struct sb_config config = config_for(setting);
+    if (config.accept == SB_ACCEPT_REUSEPORT)
+        return;
+    struct sb_server *server = create(setting, &config);
+    pthread_t visitor;
+    cr_assert_eq(pthread_create(&visitor, NULL, visit_thread, server), 0);
+    cr_expect_eq(sb_server_handle_request(server), 1);
+    pthread_join(visitor, NULL);
+    pthread_t thread = start(server);
+    for (int i = 0; i < 4; i++)
+        visit(server);
+    sb_server_shutdown(server);
+    join(thread);
+    sb_server_destroy(server);
+}
+
+/* --- a server in a server ----------------------------------------------------------------------------------------- */
+
+static void serve_another(const char *strategy, const char *address)
+{
+    struct sb_config config = SB_CONFIG_DEFAULTS;
+    struct sb_server *inner;
+    config.strategy = strategy;
+    cr_assert_eq(sb_server_create(NULL, address, SB_HANDLERS(&echo), &config, &inner), 0);
+    pthread_t visitor;
+    cr_assert_eq(pthread_create(&visitor, NULL, visit_thread, inner), 0);
+    cr_expect_eq(sb_server_handle_request(inner), 1);
+    pthread_join(visitor, NULL);
+    sb_server_stop(inner);
+    cr_expect_eq(sb_server_serve_forever(inner), 0);
+    sb_server_destroy(inner);
+}
+
+/* As for the second connection of FTP. */
+static int handle_by_another(struct sb_request *request)
+{
+    static const char *const strategies[] = { "serial", "thread", "fiber:epoll", "prefork:2" };
+    for (int i = 0; i < 4; i++) {
+        serve_another(strategies[i], "tcp://127.0.0.1:0");
+        serve_another(strategies[i], "udp://127.0.0.1:0");
+    }
+    return handle(request);
+}
+
+Test(library, a_handler_may_serve_another_server)
+{
+    static const struct sb_handler handler = { .name = "outer", .handle = handle_by_another };
+    static const char *const addresses[] = { "tcp://127.0.0.1:0", "udp://127.0.0.1:0" };
+    static const char *const strategies[] = { "serial", "thread", "fiber:epoll", "fiber:uring" };
+    for (int i = 0; i < 8; i++) {
+        struct sb_config config = SB_CONFIG_DEFAULTS;
+        struct sb_server *server;
+        config.strategy = strategies[i / 2];
+        cr_assert_eq(sb_server_create(NULL, addresses[i % 2], SB_HANDLERS(&handler), &config, &server), 0);
+        pthread_t thread = start(server);
+        for (int n = 0; n < 3; n++)
+            visit(server);
+        sb_server_shutdown(server);
+        join(thread);
+        sb_server_destroy(server);
+    }
+}
+
+/* --- a get_request of one's own ----------------------------------------------------------------------------------- */
+
+static const struct sb_class choosy;
+static atomic_int refused, at_once, most_at_once;
+
+static int choose(struct sb_listener *listener, struct sb_request **ret_request)
+{
+    int r = sb_super(sb_listener_server(listener), &choosy)->get_request(listener, ret_request);
+    if (r < 0 || atomic_fetch_add(&refused, 1) >= 20)
+        return r;
+    sb_request_end(*ret_request);
+    return -EAGAIN;
+}
+
+static const struct sb_class choosy = { .name = "choosy", .get_request = choose };
+
+static int count_at_once(struct sb_request *request)
+{
+    int now = atomic_fetch_add(&at_once, 1) + 1;
+    if (now > most_at_once)
+        most_at_once = now;
+    int r = handle(request);
+    atomic_fetch_sub(&at_once, 1);
+    return r;
+}
+
+/* Whom it turns away has had no place, and so leaves none. */
+Test(library, who_was_turned_away_leaves_no_place)
+{
+    static const struct sb_class *const type[] = { &choosy, &sb_threading_mixin, &sb_tcp_class, NULL };
+    static const struct sb_handler handler = { .name = "counts", .handle = count_at_once };
+    struct sb_config config = SB_CONFIG_DEFAULTS;
+    struct sb_server *server;
+    config.max_connections = 3;
+    cr_assert_eq(sb_server_create(type, "127.0.0.1:0", SB_HANDLERS(&handler), &config, &server), 0);
+    pthread_t thread = start(server);
+    struct sb_address address;
+    cr_assert_eq(sb_address_parse(sb_server_address(server, 0), NULL, &address, NULL), 0);
+    int callers[40];
+    for (int i = 0; i < 40; i++) {
+        callers[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        cr_assert_eq(connect(callers[i], &address.sa, address.size), 0);
+    }
+    for (int i = 0; i < 40; i++)
+        send(callers[i], "hello", 5, MSG_NOSIGNAL);
+    for (int i = 0; i < 40; i++) {
+        char heard[8];
+        ssize_t n;
+        while ((n = recv(callers[i], heard, sizeof heard, 0)) < 0 && errno == EINTR)
+            ;
+        cr_expect_eq(n > 0, i >= 20, "caller %d", i);
+        close(callers[i]);
+    }
+    sb_server_shutdown(server);
+    join(thread);
+    sb_server_destroy(server);
+    cr_expect_leq(most_at_once, 3);
 }
 
 /* --- what needs no design ----------------------------------------------------------------------------------------- */

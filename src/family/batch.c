@@ -61,7 +61,8 @@ void sb_batches_open(struct sb_server *server)
 
 struct sb_batch *sb_batch_find(const struct sb_listener *listener)
 {
-    return sb_worker.batches ? sb_worker.batches[listener->index] : NULL;
+    struct sb_batch *batch = sb_worker.batches ? sb_worker.batches[listener->index] : NULL;
+    return batch && batch->listener == listener ? batch : NULL;
 }
 
 /* --- replies ------------------------------------------------------------------------------------------------------ */

@@ -61,7 +61,7 @@ static int get_request(struct sb_listener *listener, struct sb_request **ret_req
     request->io = &udp_io;
     int r = receive(request, room);
     if (r < 0) {
-        sb_request_discard(request);
+        sb_request_free(request);
         return r;
     }
     char *fitted = realloc(request->input, request->input_end + 1);

@@ -158,5 +158,7 @@ int sb_callers_accept(struct sb_loop *loop)
         return loop->ending ? 0 : r;
     if (r < 0)
         pause_accepting(loop, r);
+    if (r == -EBUSY)
+        sb_callers_resume(loop);    /* a place that came before we were known to wait has woken nobody */
     return 0;
 }

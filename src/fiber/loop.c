@@ -6,6 +6,7 @@
 #include "../drain.h"
 #include "../family/batch.h"
 #include "../ground/clock.h"
+#include "../ground/descriptor.h"
 #include "callers.h"
 #include "gate_poll.h"
 #include "overflow.h"
@@ -133,6 +134,7 @@ static void init(struct sb_loop *loop, struct sb_gate *gate)
 
 static int run(struct sb_loop *loop)
 {
+    struct sb_loop *outer = sb_loop;
     int r = 0;
     sb_loop = loop;
     sb_overflow_watch(loop);
@@ -143,9 +145,12 @@ static int run(struct sb_loop *loop)
         loop->engine->listen(loop, true);
     while (r >= 0 && !is_over(loop))
         r = turn(loop);
+    if (r < 0 && !loop->ending)
+        sb_gate_end(loop->gate);
+    sb_fd_close(&loop->refused_fd);
     sb_batches_close(loop->server);
     sb_overflow_unwatch(loop);
-    sb_loop = NULL;
+    sb_loop = outer;
     return r;
 }
 

@@ -103,5 +103,8 @@ bool sb_ring_accepts(const struct sb_loop *loop)
 
 void sb_ring_accepts_close(struct sb_ring *ring)
 {
-    free(ring->accepts.accepted);
+    struct sb_ring_accepts *accepts = &ring->accepts;
+    for (; accepts->next_accepted < accepts->n_accepted; accepts->next_accepted++)
+        close(accepts->accepted[accepts->next_accepted].fd);
+    free(accepts->accepted);
 }

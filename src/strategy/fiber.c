@@ -70,10 +70,16 @@ static struct sb_caller *caller_of(struct sb_request *request)
     return sb_request_state(request, &sb_fiber_mixin);
 }
 
-/* Without a loop, for handle_request, a request is served where it is. */
+/* The loop that a request belongs to; NULL under handle_request, which has none, even where another server's runs. */
+static struct sb_loop *loop_of(const struct sb_request *request)
+{
+    return sb_loop && sb_loop->server == request->server ? sb_loop : NULL;
+}
+
+/* Without a loop a request is served where it is. */
 static int process_request(struct sb_request *request)
 {
-    if (!sb_loop) {
+    if (!loop_of(request)) {
         serve(request);
         return 0;
     }
@@ -85,9 +91,9 @@ static int process_request(struct sb_request *request)
 static int finish_request(struct sb_request *request)
 {
     int r = sb_super(request->server, &sb_fiber_mixin)->finish_request(request);
-    const struct sb_engine *engine = sb_loop && sb_loop->current ? sb_loop->engine : NULL;
-    if (engine && engine->io && request->io == engine->io) {
-        engine->leave(sb_loop, caller_of(request));
+    struct sb_loop *loop = loop_of(request);
+    if (loop && loop->engine->io && request->io == loop->engine->io) {
+        loop->engine->leave(loop, caller_of(request));
         request->io = NULL;
     }
     return r;
@@ -95,14 +101,15 @@ static int finish_request(struct sb_request *request)
 
 static void close_request(struct sb_request *request)
 {
-    if (sb_loop && sb_loop->engine->forget)
-        sb_loop->engine->forget(sb_loop, caller_of(request));
+    struct sb_loop *loop = loop_of(request);
+    if (loop && loop->engine->forget)
+        loop->engine->forget(loop, caller_of(request));
     sb_super(request->server, &sb_fiber_mixin)->close_request(request);
 }
 
 static int wait(struct sb_request *request, int fd, short events, int64_t deadline_ns)
 {
-    if (sb_loop && sb_loop->current)
+    if (loop_of(request) && sb_loop->current)
         return sb_task_wait(sb_loop, fd, events, deadline_ns);
     return sb_super(request->server, &sb_fiber_mixin)->wait(request, fd, events, deadline_ns);
 }

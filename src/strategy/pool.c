@@ -18,6 +18,7 @@ struct state {
     unsigned size, first, length;
     pthread_t *thread;
     int n_started;
+    pid_t process;                      /* that started them */
 };
 
 static void finish(struct sb_server *server)
@@ -45,6 +46,21 @@ static int init(struct sb_server *server, const char *argument)
     pthread_cond_init(&state->filled, NULL);
     state->ready = true;
     return state->thread ? 0 : -ENOMEM;
+}
+
+/* A forked worker begins anew: the threads that its parent may have are not there. */
+static struct state *state_here(struct sb_server *server)
+{
+    struct state *state = sb_state(server, &sb_pool_mixin);
+    if (state->process == server->crew.process)
+        return state;
+    state->process = server->crew.process;
+    state->n_started = state->length = 0;
+    free(state->queue);
+    state->queue = NULL;
+    pthread_mutex_init(&state->lock, NULL);
+    pthread_cond_init(&state->filled, NULL);
+    return state;
 }
 
 /* The next request, or NULL when the pool ends and nothing is left. */
@@ -104,7 +120,7 @@ static int start(struct sb_server *server, struct state *state)
 static int process_request(struct sb_request *request)
 {
     struct sb_server *server = request->server;
-    struct state *state = sb_state(server, &sb_pool_mixin);
+    struct state *state = state_here(server);
     pthread_mutex_lock(&state->lock);
     int r = start(server, state);
     if (r == 0)
@@ -133,7 +149,7 @@ static void join_threads(struct sb_server *server, struct state *state)
 
 static void server_close(struct sb_server *server)
 {
-    struct state *state = sb_state(server, &sb_pool_mixin);
+    struct state *state = state_here(server);
     sb_super(server, &sb_pool_mixin)->server_close(server);
     join_threads(server, state);
 }

@@ -14,6 +14,7 @@ struct thread {
 SLIST_HEAD(threads, thread);
 
 struct state {                  /* zeroed, as PTHREAD_MUTEX_INITIALIZER and PTHREAD_COND_INITIALIZER are on Linux */
+    pid_t process;              /* that all below belongs to: a forked worker begins anew */
     pthread_mutex_t lock;       /* guards all below */
     pthread_cond_t idle;        /* the last thread has ended */
     unsigned running;
@@ -82,10 +83,18 @@ static void count(struct state *state, int change)
     pthread_mutex_unlock(&state->lock);
 }
 
+static struct state *state_here(struct sb_server *server)
+{
+    struct state *state = sb_state(server, &sb_threading_mixin);
+    if (state->process != server->crew.process)
+        *state = (struct state){ .process = server->crew.process };
+    return state;
+}
+
 static int process_request(struct sb_request *request)
 {
     struct sb_server *server = request->server;
-    struct state *state = sb_state(server, &sb_threading_mixin);
+    struct state *state = state_here(server);
     struct thread *thread = malloc(sizeof *thread);
     pthread_t id;
     if (!thread)
@@ -110,7 +119,7 @@ static void abandon(struct sb_server *server, struct state *state)
 
 static void server_close(struct sb_server *server)
 {
-    struct state *state = sb_state(server, &sb_threading_mixin);
+    struct state *state = state_here(server);
     struct thread *thread;
     sb_super(server, &sb_threading_mixin)->server_close(server);
     bool idle = sb_books_count(&server->books) == 0;
