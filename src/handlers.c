@@ -97,8 +97,6 @@ static bool is_local(const struct sb_address *address)
 {
     if (address->sa.sa_family == AF_INET)
         return ntohl(address->in.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
-    if (address->sa.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&address->in6.sin6_addr))
-        return address->in6.sin6_addr.s6_addr[12] == IN_LOOPBACKNET;
     return address->sa.sa_family == AF_UNIX || IN6_IS_ADDR_LOOPBACK(&address->in6.sin6_addr);
 }
 

@@ -227,6 +227,45 @@ PROMISE(unread_input_does_not_destroy_the_reply, streams)
     expect_clean_end(&served);
 }
 
+/* --- names -------------------------------------------------------------------------------------------------------- */
+
+static bool internet(const struct design *design, const char *family)
+{
+    (void)design;
+    return strncmp(family, "unix", 4) != 0;
+}
+
+/* Calls the port of that server at one of its addresses, and hears what it calls the caller. */
+static void expect_name(const struct served *served, const char *family, const char *host)
+{
+    char address[64], own[SB_ADDRESS_TEXT_SIZE], heard[256] = "", local[64];
+    struct sb_address name = { .size = sizeof name.in6 };
+    snprintf(address, sizeof address, "%s://%s:%s", family, host, strrchr(served->address, ':') + 1);
+    int fd = dial(address);
+    cr_assert_eq(getsockname(fd, &name.sa, &name.size), 0);
+    sb_address_format_peer(&name, own);
+    say(fd, "?", 1);
+    ssize_t n = recv(fd, heard, sizeof heard - 1, 0);
+    cr_assert_gt(n, 0);
+    cr_expect(strncmp(heard, own, strlen(own)) == 0 && heard[strlen(own)] == ' ', "%s, not %s", heard, own);
+    cr_expect(!strstr(heard, "ffff") && strstr(heard, " same\n"), "%s", heard);
+    snprintf(local, sizeof local, " %s ", strstr(address, "//") + 2);
+    cr_expect(!is_stream(family) || strstr(heard, local), "%s, not at%s", heard, local);
+    close(fd);
+}
+
+PROMISE(a_caller_over_ipv4_has_its_ipv4_name_at_an_ipv6_address, internet)
+{
+    char address[64];
+    snprintf(address, sizeof address, "%s://[::]:0", setting->family);
+    const char *arguments[] = { getenv("PLUGIN_WHO"), address, "-s", setting->design.strategy, "-a",
+                                setting->design.accept, NULL };
+    struct served served = served_start(arguments);
+    expect_name(&served, setting->family, "127.0.0.1");
+    expect_name(&served, setting->family, "[::1]");
+    expect_clean_end(&served);
+}
+
 /* --- failing ------------------------------------------------------------------------------------------------------ */
 
 /* One caller's order makes the handler fail, which the log says; the next caller is answered. */

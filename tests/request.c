@@ -399,6 +399,32 @@ Test(request, knows_both_ends)
     cr_expect_str_eq(answer, "unixgram 0 0 none named");
 }
 
+/* --- versions of IP ----------------------------------------------------------------------------------------------- */
+
+/* Two servers at the same port: one of them has IPv4, the other IPv6 without it. */
+static void expect_apart(const char *scheme)
+{
+    char text[64];
+    static const struct sb_handler handler = { .name = "identity", .handle = identity };
+    struct sb_config config = SB_CONFIG_DEFAULTS;
+    struct sb_server *six, *four;
+    config.log = record;
+    snprintf(text, sizeof text, "%s6://[::]:0", scheme);
+    cr_assert_eq(sb_server_create(NULL, text, SB_HANDLERS(&handler), &config, &six), 0, "%s", logged);
+    snprintf(text, sizeof text, "%s6://[::]:", scheme);
+    cr_expect(strncmp(sb_server_address(six, 0), text, strlen(text)) == 0, "%s", sb_server_address(six, 0));
+    snprintf(text, sizeof text, "%s4://:%s", scheme, strrchr(sb_server_address(six, 0), ':') + 1);
+    cr_expect_eq(sb_server_create(NULL, text, SB_HANDLERS(&handler), &config, &four), 0, "%s", logged);
+    sb_server_destroy(four);
+    sb_server_destroy(six);
+}
+
+Test(request, ipv6_without_ipv4_leaves_the_port_to_another)
+{
+    expect_apart("tcp");
+    expect_apart("udp");
+}
+
 /* --- setup, handle, finish ---------------------------------------------------------------------------------------- */
 
 static char order[64];

@@ -86,7 +86,8 @@ bool sb_is_datagram(const struct sb_request *request);
  * not read(2) it: what has come may have been received already. */
 int sb_fileno(const struct sb_request *request);
 
-/* Who asks, and at which of our addresses (getsockname(2)). */
+/* Who asks, and at which of our addresses (getsockname(2)). An IPv4 address is one (AF_INET), also on a socket of IPv6;
+ * who calls sendto(2) on such a socket maps it (sb_address_map()). */
 const struct sb_address *sb_client_address(const struct sb_request *request);
 int sb_local_address(const struct sb_request *request, struct sb_address *ret_address);
 

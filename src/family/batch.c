@@ -70,8 +70,10 @@ struct sb_batch *sb_batch_find(const struct sb_listener *listener)
 static void report_lost(const struct sb_batch *batch, unsigned n, int error)
 {
     char text[SB_ADDRESS_TEXT_SIZE];
+    struct sb_address receiver = batch->receivers[n];
+    sb_address_unmap(&receiver);
     sb_server_log(batch->listener->server, SB_LOG_WARNING, "a reply of %zu bytes to %s cannot be sent: %s",
-                  batch->out_data[n].iov_len, sb_address_format_peer(&batch->receivers[n], text), strerror(error));
+                  batch->out_data[n].iov_len, sb_address_format_peer(&receiver, text), strerror(error));
     sb_slot_count_error(sb_slot_current());
 }
 
@@ -111,10 +113,10 @@ static ssize_t reply(struct sb_request *request, const void *data, size_t size, 
     struct sb_batch *batch = sb_batch_find(request->listener);
     unsigned n = batch->n_replies++;
     (void)deadline_ns;
-    batch->receivers[n] = request->client;
+    batch->receivers[n] = sb_datagram_receiver(request);
     batch->out_data[n] = (struct iovec){ (void *)data, size };
     batch->out[n].msg_hdr.msg_name = &batch->receivers[n].sa;
-    batch->out[n].msg_hdr.msg_namelen = request->client.size;
+    batch->out[n].msg_hdr.msg_namelen = batch->receivers[n].size;
     request->reply = NULL;
     if (batch->n_replies == BATCH)
         flush(batch);

@@ -8,6 +8,14 @@ struct sb_request *sb_datagram_new(struct sb_listener *listener, size_t room)
     return sb_request_new(listener, sb_listener_fileno(listener), room);
 }
 
+struct sb_address sb_datagram_receiver(const struct sb_request *request)
+{
+    struct sb_address receiver = request->client;
+    if (request->listener->address.sa.sa_family == AF_INET6)
+        sb_address_map(&receiver);
+    return receiver;
+}
+
 static void report_truncated(struct sb_request *request, size_t size)
 {
     struct sb_server *server = request->server;
@@ -21,6 +29,7 @@ void sb_datagram_arrived(struct sb_request *request, size_t size, size_t kept, s
 {
     request->client.size = address_size;
     request->client.socktype = SOCK_DGRAM;
+    sb_address_unmap(&request->client);
     request->input_end = kept;
     if (size > kept)
         report_truncated(request, size);

@@ -11,4 +11,7 @@ struct sb_request *sb_datagram_new(struct sb_listener *listener, size_t room);
  * bytes: counts and logs one that was longer than max_packet_size. */
 void sb_datagram_arrived(struct sb_request *request, size_t size, size_t kept, socklen_t address_size);
 
+/* Where its reply goes, as the calls of its socket take that: on one of IPv6 an IPv4 address is mapped. */
+struct sb_address sb_datagram_receiver(const struct sb_request *request);
+
 #endif

@@ -49,7 +49,7 @@ static int set_options(const struct sb_listener *listener, int fd)
     if (r == 0 && internet && (config->allow_reuse_port || config->accept == SB_ACCEPT_REUSEPORT))
         r = set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
     if (r == 0 && listener->address.sa.sa_family == AF_INET6)
-        r = set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
+        r = set(fd, IPPROTO_IPV6, IPV6_V6ONLY, listener->address.any.v6only);
     return r;
 }
 
@@ -147,6 +147,7 @@ int sb_tcp_admit(struct sb_listener *listener, int fd, const struct sb_address *
     else
         ask_for_client(fd, &request->client);
     request->client.socktype = SOCK_STREAM;
+    sb_address_unmap(&request->client);
     if (listener->address.sa.sa_family == AF_UNIX && request->timeout_ms >= 0)
         sb_settimeout(request, request->timeout_ms);
     if (sb_log_is_verbose(&listener->server->log))

@@ -21,10 +21,10 @@ static int server_activate(struct sb_listener *listener)
 
 static ssize_t reply(struct sb_request *request, const void *data, size_t size, int64_t deadline_ns)
 {
-    const struct sb_address *client = &request->client;
+    const struct sb_address receiver = sb_datagram_receiver(request);
     deadline_ns = MIN(deadline_ns, sb_deadline_ns(FULL_PEER_MS));
     for (;;) {
-        if (sendto(request->fd, data, size, MSG_NOSIGNAL, &client->sa, client->size) >= 0)
+        if (sendto(request->fd, data, size, MSG_NOSIGNAL, &receiver.sa, receiver.size) >= 0)
             return size;
         if (errno != EAGAIN && errno != EINTR)
             return -errno;

@@ -11,13 +11,16 @@
 
 static const struct scheme {
     const char *name, *prefix;
-    int socktype;
-    bool is_unix;
+    int socktype, family;       /* AF_UNSPEC: of either version of IP */
 } schemes[] = {
-    { "tcp", "tcp://", SOCK_STREAM, false },
-    { "udp", "udp://", SOCK_DGRAM, false },
-    { "unixgram", "unixgram:", SOCK_DGRAM, true },
-    { "unix", "unix:", SOCK_STREAM, true },
+    { "tcp", "tcp://", SOCK_STREAM, AF_UNSPEC },
+    { "tcp4", "tcp4://", SOCK_STREAM, AF_INET },
+    { "tcp6", "tcp6://", SOCK_STREAM, AF_INET6 },
+    { "udp", "udp://", SOCK_DGRAM, AF_UNSPEC },
+    { "udp4", "udp4://", SOCK_DGRAM, AF_INET },
+    { "udp6", "udp6://", SOCK_DGRAM, AF_INET6 },
+    { "unixgram", "unixgram:", SOCK_DGRAM, AF_UNIX },
+    { "unix", "unix:", SOCK_STREAM, AF_UNIX },
 };
 
 static const struct scheme *find_scheme(const char *name)
@@ -100,6 +103,8 @@ static int split_host(const char *text, char host[HOST_SIZE], const char **ret_w
     return parse_port(colon + 1, ret_why);
 }
 
+/* --- names -------------------------------------------------------------------------------------------------------- */
+
 static int resolver_error(int code, const char **ret_why)
 {
     switch (code) {
@@ -107,53 +112,171 @@ static int resolver_error(int code, const char **ret_why)
         return fail(ret_why, "the name server does not answer", -EAGAIN);
     case EAI_MEMORY:
         return fail(ret_why, "out of memory", -ENOMEM);
+    case EAI_ADDRFAMILY:
+        return fail(ret_why, "the host has no address of that version of IP", -ENOENT);
     default:
         return fail(ret_why, "the host name does not resolve", -ENOENT);
     }
 }
 
-static int resolve(const char *host, int port, struct sb_address *address, const char **ret_why)
+static struct sb_address found_address(const struct addrinfo *found, int socktype, int port)
 {
-    struct addrinfo hints = { .ai_socktype = address->socktype }, *found;
+    struct sb_address address;
+    memset(&address, 0, sizeof address);
+    memcpy(&address.in6, found->ai_addr, found->ai_addrlen);
+    address.size = found->ai_addrlen;
+    address.socktype = socktype;
+    sb_address_unmap(&address);
+    if (address.sa.sa_family == AF_INET6)
+        address.in6.sin6_port = htons(port);
+    else
+        address.in.sin_port = htons(port);
+    return address;
+}
+
+static bool is_listed(const struct sb_address *list, unsigned count, const struct sb_address *address)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (memcmp(&list[i], address, sizeof *address) == 0)
+            return true;
+    return false;
+}
+
+static unsigned list_found(const struct addrinfo *found, const struct scheme *scheme, int port, struct sb_address *list)
+{
+    unsigned count = 0;
+    for (; found && count < SB_ADDRESS_COUNT_MAX; found = found->ai_next) {
+        if (found->ai_family != AF_INET && found->ai_family != AF_INET6)
+            continue;
+        list[count] = found_address(found, scheme->socktype, port);
+        bool wanted = scheme->family == AF_UNSPEC || scheme->family == list[count].sa.sa_family;
+        count += wanted && !is_listed(list, count, &list[count]);
+    }
+    return count;
+}
+
+/* RFC 8305, section 4: where the next one is of the same family as the last, the first of the other stands in. */
+static void interleave(struct sb_address *list, unsigned count)
+{
+    for (unsigned i = 1; i < count; i++) {
+        unsigned other = i;
+        while (other < count && list[other].sa.sa_family == list[i - 1].sa.sa_family)
+            other++;
+        if (other == count)
+            return;
+        struct sb_address address = list[other];
+        memmove(&list[i + 1], &list[i], (other - i) * sizeof *list);
+        list[i] = address;
+    }
+}
+
+static void restrict_wildcards(struct sb_address *list, unsigned count, const struct scheme *scheme)
+{
+    bool v6only = scheme->family == AF_INET6;
+    for (unsigned i = 0; i < count; i++)
+        v6only |= list[i].sa.sa_family == AF_INET;
+    for (unsigned i = 0; i < count; i++)
+        if (list[i].sa.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&list[i].in6.sin6_addr))
+            list[i].any.v6only = v6only;
+}
+
+static int resolve(const char *host, int port, const struct scheme *scheme, struct sb_address *list,
+                   const char **ret_why)
+{
+    struct addrinfo hints = { .ai_socktype = scheme->socktype, .ai_family = scheme->family }, *found;
     int code = getaddrinfo(host, NULL, &hints, &found);
     if (code != 0)
         return resolver_error(code, ret_why);
-    memcpy(&address->in6, found->ai_addr, found->ai_addrlen);
-    address->size = found->ai_addrlen;
+    unsigned count = list_found(found, scheme, port, list);
     freeaddrinfo(found);
-    if (address->sa.sa_family == AF_INET6)
-        address->in6.sin6_port = htons(port);
-    else
-        address->in.sin_port = htons(port);
-    return 0;
+    if (count == 0)
+        return resolver_error(EAI_ADDRFAMILY, ret_why);
+    interleave(list, count);
+    restrict_wildcards(list, count, scheme);
+    return count;
 }
 
-static int parse_inet(const char *text, struct sb_address *address, const char **ret_why)
+static int parse_inet(const char *text, const struct scheme *scheme, struct sb_address *list, const char **ret_why)
 {
     char host[HOST_SIZE];
     int port = split_host(text, host, ret_why);
     if (port < 0)
         return port;
-    return resolve(host[0] ? host : "::", port, address, ret_why);
+    const char *any = scheme->family == AF_INET ? "0.0.0.0" : "::";
+    return resolve(host[0] ? host : any, port, scheme, list, ret_why);
 }
 
-int sb_address_parse(const char *text, const char *scheme_name, struct sb_address *ret_address, const char **ret_why)
+/* --- texts -------------------------------------------------------------------------------------------------------- */
+
+/* Returns how many there are. */
+static int parse(const char *text, const char *scheme_name, struct sb_address list[SB_ADDRESS_COUNT_MAX],
+                 const char **ret_why)
 {
+    static const char wrong_scheme[] = "the scheme must be tcp, udp, unix or unixgram";
     const struct scheme *scheme = take_scheme(&text);
     if (!scheme && strstr(text, "://"))
-        return fail(ret_why, "the scheme must be tcp, udp, unix or unixgram", -EINVAL);
+        return fail(ret_why, wrong_scheme, -EINVAL);
     if (!scheme)
         scheme = find_scheme(scheme_name ? scheme_name : "tcp");
     if (!scheme)
-        return fail(ret_why, "the scheme must be tcp, udp, unix or unixgram", -EINVAL);
+        return fail(ret_why, wrong_scheme, -EINVAL);
+    if (scheme->family != AF_UNIX)
+        return parse_inet(text, scheme, list, ret_why);
+    memset(list, 0, sizeof *list);
+    list->socktype = scheme->socktype;
+    int r = parse_unix(text, list, ret_why);
+    return r < 0 ? r : 1;
+}
 
-    struct sb_address address;
-    memset(&address, 0, sizeof address);
-    address.socktype = scheme->socktype;
-    int r = scheme->is_unix ? parse_unix(text, &address, ret_why) : parse_inet(text, &address, ret_why);
-    if (r == 0)
-        *ret_address = address;
-    return r;
+int sb_address_resolve(const char *text, const char *scheme, struct sb_address **ret_list, unsigned *ret_count,
+                       const char **ret_why)
+{
+    struct sb_address *list = malloc(SB_ADDRESS_COUNT_MAX * sizeof *list);
+    if (!list)
+        return fail(ret_why, "out of memory", -ENOMEM);
+    int r = parse(text, scheme, list, ret_why);
+    if (r < 0) {
+        free(list);
+        return r;
+    }
+    struct sb_address *fitted = realloc(list, (size_t)r * sizeof *list);
+    *ret_list = fitted ? fitted : list;
+    *ret_count = r;
+    return 0;
+}
+
+int sb_address_parse(const char *text, const char *scheme, struct sb_address *ret_address, const char **ret_why)
+{
+    struct sb_address *list;
+    unsigned count;
+    int r = sb_address_resolve(text, scheme, &list, &count, ret_why);
+    if (r < 0)
+        return r;
+    *ret_address = list[0];
+    free(list);
+    return 0;
+}
+
+void sb_address_unmap(struct sb_address *address)
+{
+    if (address->size == 0 || address->sa.sa_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&address->in6.sin6_addr))
+        return;
+    struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = address->in6.sin6_port };
+    memcpy(&in.sin_addr, &address->in6.sin6_addr.s6_addr[12], sizeof in.sin_addr);
+    memset(&address->in6, 0, sizeof address->in6);
+    address->in = in;
+    address->size = sizeof in;
+}
+
+void sb_address_map(struct sb_address *address)
+{
+    if (address->size == 0 || address->sa.sa_family != AF_INET)
+        return;
+    struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_port = address->in.sin_port };
+    in6.sin6_addr.s6_addr[10] = in6.sin6_addr.s6_addr[11] = 0xff;
+    memcpy(&in6.sin6_addr.s6_addr[12], &address->in.sin_addr, sizeof address->in.sin_addr);
+    address->in6 = in6;
+    address->size = sizeof in6;
 }
 
 const char *sb_address_scheme(const struct sb_address *address)
@@ -199,12 +322,20 @@ char *sb_address_format_peer(const struct sb_address *address, char *text)
     return text;
 }
 
+static bool is_v6only(const struct sb_address *address)
+{
+    return address->size != 0 && address->sa.sa_family == AF_INET6 &&
+           IN6_IS_ADDR_UNSPECIFIED(&address->in6.sin6_addr) && address->any.v6only;
+}
+
 char *sb_address_format(const struct sb_address *address, char *text)
 {
-    const char *prefix = find_scheme(sb_address_scheme(address))->prefix;
+    const char *scheme = sb_address_scheme(address);
+    if (is_v6only(address))
+        scheme = address->socktype == SOCK_DGRAM ? "udp6" : "tcp6";
     char peer[SB_ADDRESS_TEXT_SIZE] = "";
     if (address->sa.sa_family != AF_UNIX || has_path(address))
         sb_address_format_peer(address, peer);
-    snprintf(text, SB_ADDRESS_TEXT_SIZE, "%s%.115s", prefix, peer);
+    snprintf(text, SB_ADDRESS_TEXT_SIZE, "%s%.115s", find_scheme(scheme)->prefix, peer);
     return text;
 }

@@ -25,6 +25,7 @@ int sb_local_address(const struct sb_request *request, struct sb_address *ret_ad
     if (getsockname(request->fd, &address.sa, &size) < 0)
         return -errno;
     address.size = size;
+    sb_address_unmap(&address);
     *ret_address = address;
     return 0;
 }

@@ -1,5 +1,5 @@
 /* address.h under any text. An input is a character, which scheme a text without one has ('0' NULL, '1' tcp, '2' udp,
- * '3' unix, '4' unixgram, '5' one that does not exist), and the text. */
+ * '3' unix, '4' unixgram, '5' one that does not exist, '6' tcp6, '7' udp4), and the text. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <netdb.h>
@@ -8,7 +8,7 @@
 
 #include "fuzz.h"
 
-static const char *const schemes[] = { NULL, "tcp", "udp", "unix", "unixgram", "http" };
+static const char *const schemes[] = { NULL, "tcp", "udp", "unix", "unixgram", "http", "tcp6", "udp4" };
 
 /* Stands in front of the C library's: a fuzzer invents names by the thousand, and to resolve them would be slow, and a
  * nuisance to name servers. Numbers are read as ever; "later" and "memory" fail in their own way; no other name is
@@ -80,7 +80,8 @@ static void check_text(const struct sb_address *address)
     memset(&again, 'x', sizeof again);
     REQUIRE(sb_address_parse(text, NULL, &again, NULL) == 0);
     REQUIRE(memcmp(&again, address, sizeof again) == 0);
-    REQUIRE(strncmp(text, scheme, strlen(scheme)) == 0 && text[strlen(scheme)] == ':');
+    size_t length = strlen(scheme);
+    REQUIRE(strncmp(text, scheme, length) == 0 && text[length + (text[length] == '6')] == ':');
     REQUIRE(strcmp(text + strlen(text) - strlen(peer), peer) == 0);
     free(text);
     free(peer);
