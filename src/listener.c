@@ -106,7 +106,8 @@ static int check_discipline(const struct sb_listener *listener)
     return -EINVAL;
 }
 
-static int activate(struct sb_listener *listener)
+/* ret_step: what failed, to be said; untouched where that has been said. */
+static int activate(struct sb_listener *listener, const char **ret_step)
 {
     struct sb_server *server = listener->server;
     int r = check_discipline(listener);
@@ -114,20 +115,18 @@ static int activate(struct sb_listener *listener)
         r = sb_handlers_check_address(server, listener);
     if (r < 0)
         return r;
-    char text[SB_ADDRESS_TEXT_SIZE];
-    sb_address_format(&listener->address, text);
-    const char *step = "bind";
     r = methods(server)->server_bind(listener);
-    if (r == 0) {
-        step = "listen on";
-        r = methods(server)->server_activate(listener);
+    if (r < 0) {
+        *ret_step = "bind";
+        return r;
     }
+    r = methods(server)->server_activate(listener);
     if (r < 0)
-        sb_server_log(server, SB_LOG_ERROR, "cannot %s %s: %s%s", step, text, strerror(-r), advice(r));
+        *ret_step = "listen on";
     return r;
 }
 
-int sb_listener_add(struct sb_server *server, const char *text)
+static struct sb_listener *new_listener(struct sb_server *server, const struct sb_address *address)
 {
     struct sb_listener **grown =
         realloc(server->listeners, (server->n_listeners + 1) * sizeof *server->listeners);
@@ -136,22 +135,99 @@ int sb_listener_add(struct sb_server *server, const char *text)
         server->listeners = grown;
     if (!grown || !listener) {
         free(listener);
+        return NULL;
+    }
+    *listener = (struct sb_listener){ .server = server, .index = server->n_listeners, .address = *address, .fd = -1 };
+    resolve_family(listener);
+    return listener;
+}
+
+/* Where `bearable` says so, the failure is no error, for others can take its place. */
+static int add_one(struct sb_server *server, const struct sb_address *address, bool (*bearable)(int error))
+{
+    const char *step = NULL;
+    char text[SB_ADDRESS_TEXT_SIZE];
+    struct sb_listener *listener = new_listener(server, address);
+    if (!listener)
         return -ENOMEM;
-    }
-    *listener = (struct sb_listener){ .server = server, .index = server->n_listeners, .fd = -1 };
-    const char *why;
-    int r = sb_address_parse(text, server->family ? server->family[0]->name : NULL, &listener->address, &why);
+    int r = activate(listener, &step);
     if (r < 0) {
-        sb_server_log(server, SB_LOG_ERROR, "the address '%s' is wrong: %s", text, why);
-    } else {
-        resolve_family(listener);
-        r = activate(listener);
-    }
-    if (r < 0) {
+        enum sb_log_level level = bearable && bearable(r) ? SB_LOG_INFO : SB_LOG_ERROR;
+        if (step)
+            sb_server_log(server, level, "cannot %s %s: %s%s", step, sb_address_format(address, text), strerror(-r),
+                          advice(r));
         sb_listener_free(listener);
         return r;
     }
     sb_address_format(&listener->address, listener->text);
     server->listeners[server->n_listeners++] = listener;
     return 0;
+}
+
+/* --- a name, and all of its addresses ----------------------------------------------------------------------------- */
+
+static in_port_t *port_of(struct sb_address *address)
+{
+    return address->sa.sa_family == AF_INET ? &address->in.sin_port : &address->in6.sin6_port;
+}
+
+/* A machine without IPv6, or without IPv4, still has the other. */
+static bool is_missing(int error)
+{
+    return error == -EADDRNOTAVAIL || error == -EAFNOSUPPORT;
+}
+
+static bool is_missing_or_taken(int error)
+{
+    return is_missing(error) || error == -EADDRINUSE;
+}
+
+/* Port 0: the one that the kernel chose for the first, where it is free at this address too. */
+static int add_further(struct sb_server *server, struct sb_address *address, const struct sb_listener *first)
+{
+    if (*port_of(address) != 0)
+        return add_one(server, address, is_missing);
+    struct sb_address bound = first->address;
+    *port_of(address) = *port_of(&bound);
+    int r = add_one(server, address, is_missing_or_taken);
+    if (r != -EADDRINUSE)
+        return r;
+    *port_of(address) = 0;
+    return add_one(server, address, is_missing);
+}
+
+static int add_all(struct sb_server *server, struct sb_address *list, unsigned count)
+{
+    unsigned had = server->n_listeners;
+    int missing = 0;
+    for (unsigned i = 0; i < count; i++) {
+        bool is_first = server->n_listeners == had;
+        int r = is_first ? add_one(server, &list[i], count > 1 ? is_missing : NULL)
+                         : add_further(server, &list[i], server->listeners[had]);
+        if (r < 0 && (count == 1 || !is_missing(r)))
+            return r;
+        missing = r < 0 ? r : missing;
+    }
+    if (server->n_listeners > had)
+        return 0;
+    sb_server_log(server, SB_LOG_ERROR, "cannot bind any of %u addresses: %s%s", count, strerror(-missing),
+                  advice(missing));
+    return missing;
+}
+
+int sb_listener_add(struct sb_server *server, const char *text)
+{
+    struct sb_address *list;
+    unsigned count, had = server->n_listeners;
+    const char *why;
+    int r = sb_address_resolve(text, server->family ? server->family[0]->name : NULL, &list, &count, &why);
+    if (r < 0) {
+        sb_server_log(server, SB_LOG_ERROR, "the address '%s' is wrong: %s", text, why);
+        return r;
+    }
+    r = add_all(server, list, count);
+    free(list);
+    while (r < 0 && server->n_listeners > had)
+        sb_listener_free(server->listeners[--server->n_listeners]);
+    return r;
 }

@@ -4,7 +4,10 @@
 
 #include "objects.h"
 
-/* One more address: parsed, its family resolved, checked, bound and activated. Logs the reason. */
+/* One more address, and of a name all that it has: each its family resolved, checked, bound and activated. Of several
+ * those that this machine does not have (EADDRNOTAVAIL, EAFNOSUPPORT) are passed over as long as one is bound, which is
+ * logged; any other failure undoes all. With port 0 they have the port of the first, where it is free. Logs the
+ * reason. */
 int sb_listener_add(struct sb_server *server, const char *address);
 
 /* How many callers wait to be taken at the socket of the loop that runs here; -1: only a look can tell. */

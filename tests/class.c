@@ -1,6 +1,7 @@
 /* Lists of classes: resolution, super, state, and what makes no sense. */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <switchboard/switchboard.h>
@@ -243,5 +244,95 @@ Test(class, the_table_behind_a_class_is_complete)
     cr_expect(super->verify_request && super->process_request && super->finish_request && super->shutdown_request);
     cr_expect(super->close_request && super->handle_error && super->handle_timeout && super->service_actions);
     cr_expect(super->server_close && super->wait);
+    sb_server_destroy(server);
+}
+
+/* --- addresses ---------------------------------------------------------------------------------------------------- */
+
+/* names.c; 240.0.0.0/4 is reserved, so no machine has it. */
+static int create_named(const struct sb_class *const *type, const char *address, struct sb_server **ret_server)
+{
+    struct sb_config config = SB_CONFIG_DEFAULTS;
+    config.log = record;
+    said[0] = '\0';
+    setenv("NAMES", "both.test=::1,127.0.0.1 part.test=240.0.0.1,127.0.0.1 none.test=240.0.0.1,240.0.0.2", 1);
+    return sb_server_create(type, address, SB_HANDLERS(&handler), &config, ret_server);
+}
+
+static const char *port_of(const struct sb_server *server, unsigned n)
+{
+    return strrchr(sb_server_address(server, n), ':') + 1;
+}
+
+static void expect_both(const char *scheme)
+{
+    struct sb_server *server;
+    char text[64];
+    snprintf(text, sizeof text, "%s://both.test:0", scheme);
+    cr_assert_eq(create_named(NULL, text, &server), 0, "%s", said);
+    snprintf(text, sizeof text, "%s://[::1]:%s", scheme, port_of(server, 1));
+    cr_expect_str_eq(sb_server_address(server, 0), text);
+    snprintf(text, sizeof text, "%s://127.0.0.1:%s", scheme, port_of(server, 0));
+    cr_expect_str_eq(sb_server_address(server, 1), text);
+    cr_expect_null(sb_server_address(server, 2));
+    cr_expect_str_eq(said, "");
+    sb_server_destroy(server);
+}
+
+Test(class, a_server_has_all_addresses_of_a_name_and_one_port)
+{
+    expect_both("tcp");
+    expect_both("udp");
+}
+
+Test(class, an_address_that_the_machine_does_not_have_is_passed_over_if_there_is_another)
+{
+    struct sb_server *server;
+    cr_assert_eq(create_named(NULL, "tcp://part.test:0", &server), 0, "%s", said);
+    cr_expect(strncmp(sb_server_address(server, 0), "tcp://127.0.0.1:", 16) == 0, "%s", sb_server_address(server, 0));
+    cr_expect_null(sb_server_address(server, 1));
+    cr_expect_not_null(strstr(said, "cannot bind tcp://240.0.0.1:0"), "%s", said);
+    cr_expect_eq(sb_server_listen(server, "tcp://none.test:0"), -EADDRNOTAVAIL);
+    cr_expect_not_null(strstr(said, "cannot bind any of 2 addresses"), "%s", said);
+    cr_expect_eq(sb_server_listen(server, "tcp://240.0.0.1:0"), -EADDRNOTAVAIL);
+    cr_expect_null(sb_server_address(server, 1));
+    sb_server_destroy(server);
+}
+
+Test(class, a_name_with_a_taken_address_is_undone)
+{
+    struct sb_server *taken, *server;
+    char text[64];
+    cr_assert_eq(create_named(NULL, "tcp://127.0.0.1:0", &taken), 0);
+    snprintf(text, sizeof text, "both.test:%s", port_of(taken, 0));
+    cr_expect_eq(create_named(NULL, text, &server), -EADDRINUSE);
+    snprintf(text, sizeof text, "[::1]:%s", port_of(taken, 0));
+    cr_expect_eq(create_named(NULL, text, &server), 0, "it is free again: %s", said);
+    snprintf(text, sizeof text, "both.test:%s", port_of(taken, 0));
+    cr_expect_eq(sb_server_listen(server, text), -EADDRINUSE);
+    cr_expect_null(sb_server_address(server, 1));
+    sb_server_destroy(server);
+    sb_server_destroy(taken);
+}
+
+static const struct sb_class occupied;
+static int binds;
+
+/* The second time its port is another's. */
+static int occupied_bind(struct sb_listener *listener)
+{
+    return ++binds == 2 ? -EADDRINUSE : sb_super(sb_listener_server(listener), &occupied)->server_bind(listener);
+}
+
+static const struct sb_class occupied = { .name = "occupied", .server_bind = occupied_bind };
+
+Test(class, where_the_chosen_port_is_taken_another_address_has_its_own)
+{
+    static const struct sb_class *const type[] = { &occupied, &sb_tcp_class, NULL };
+    struct sb_server *server;
+    cr_assert_eq(create_named(type, "both.test:0", &server), 0, "%s", said);
+    cr_expect_eq(binds, 3);
+    cr_expect_neq(atoi(port_of(server, 1)), 0);
+    cr_expect_null(sb_server_address(server, 2));
     sb_server_destroy(server);
 }

@@ -266,6 +266,23 @@ PROMISE(a_caller_over_ipv4_has_its_ipv4_name_at_an_ipv6_address, internet)
     expect_clean_end(&served);
 }
 
+PROMISE(serves_at_all_addresses_of_a_name, internet)
+{
+    char address[64];
+    if (!getenv("FAULTS_CAN_BE_PRELOADED"))
+        cr_skip_test("a sanitizer wants to be loaded first");
+    setenv("LD_PRELOAD", getenv("PLUGIN_NAMES"), 1);
+    setenv("NAMES", "both.test=::1,127.0.0.1", 1);
+    snprintf(address, sizeof address, "%s://both.test:0", setting->family);
+    const char *arguments[] = { getenv("PLUGIN_WHO"), address, "-s", setting->design.strategy, "-a",
+                                setting->design.accept, NULL };
+    struct served served = served_start(arguments);
+    unsetenv("LD_PRELOAD");
+    expect_name(&served, setting->family, "[::1]");
+    expect_name(&served, setting->family, "127.0.0.1");
+    expect_clean_end(&served);
+}
+
 /* --- failing ------------------------------------------------------------------------------------------------------ */
 
 /* One caller's order makes the handler fail, which the log says; the next caller is answered. */

@@ -86,7 +86,10 @@ struct sb_config {
 int sb_server_create(const struct sb_class *const *type, const char *address, const struct sb_handler *const *handlers,
                      const struct sb_config *config, struct sb_server **ret_server);
 
-/* One more address for the same server, of any family. Before it serves. Logs and returns as sb_server_create(). */
+/* One more address for the same server, of any family. Before it serves. Logs and returns as sb_server_create().
+ * There and here, a name with several addresses is all of them: a listener for each, with the same port, also where the
+ * kernel chooses it (but with another where that one is taken). Addresses of a family that this machine does not have
+ * (-EADDRNOTAVAIL, -EAFNOSUPPORT) are passed over as long as one is bound; any other failure undoes them all. */
 int sb_server_listen(struct sb_server *server, const char *address);
 
 /* Serves until a stop is asked for; who was connected before that is still taken, within the drain timeout, as the
