@@ -1143,6 +1143,73 @@ class OutOfReach(ClientTest):
                 self.assertEqual(client.stdout.read(), b"late\n")
 
 
+@unittest.skipUnless("FAULTS_CAN_BE_PRELOADED" in os.environ, "a sanitizer wants to be loaded first")
+class ANameWithSeveralAddresses(ClientTest):
+    """both.test is ::1 and 127.0.0.1."""
+
+    def call(self, address, text, *options):
+        return self.run_client(text, *options, address, LD_PRELOAD=os.environ["PLUGIN_NAMES"],
+                               NAMES="both.test=::1,127.0.0.1")
+
+    def test_is_called_at_each_of_them(self):
+        for scheme in ("tcp", "udp"):
+            for host in ("[::1]", "127.0.0.1"):
+                with self.subTest(scheme + host), self.handler("upper", "%s://%s:0" % (scheme, host)) as address:
+                    port = address.rpartition(":")[2]
+                    self.check(self.call("%s://both.test:%s" % (scheme, port), "hello\nworld\n"), "HELLO\nWORLD\n")
+
+    def test_where_nobody_is_at_any_of_them(self):
+        for scheme, kind, name, sentence in (
+                ("tcp", socket.SOCK_STREAM, "both.test", "cannot connect to {}: Connection refused: no server listens "
+                 "there; start one with 'switchboard serve upper {}'"),
+                ("udp", socket.SOCK_DGRAM, "127.0.0.1", "{} refused a datagram: no server receives there; start one "
+                 "with 'switchboard serve upper {}'")):
+            with self.subTest(scheme):
+                port = unused_port(kind)
+                said = sentence.replace("{}", "%s://%s:%d" % (scheme, name, port))
+                self.check(self.call("%s://both.test:%d" % (scheme, port), "a\n"), "", 1,
+                           "switchboard client: %s\n" % said)
+
+    def test_one_version_of_ip_alone(self):
+        with self.handler("upper", "tcp://127.0.0.1:0") as address:
+            port = address.rpartition(":")[2]
+            self.check(self.call("tcp4://both.test:" + port, "a\n"), "A\n")
+            self.assertIn("cannot connect to tcp://[::1]:%s: Connection refused" % port,
+                          self.call("tcp6://both.test:" + port, "a\n").stderr.decode())
+
+    def test_a_first_address_that_does_not_answer(self):
+        with self.handler("upper", "tcp://127.0.0.1:0") as address, contextlib.ExitStack() as stack:
+            port = int(address.rpartition(":")[2])
+            deaf = stack.enter_context(socket.socket(socket.AF_INET6))
+            deaf.bind(("::1", port))
+            deaf.listen(0)
+            for _ in range(4):
+                caller = stack.enter_context(socket.socket(socket.AF_INET6))
+                caller.setblocking(False)
+                caller.connect_ex(deaf.getsockname())
+            self.check(self.call("tcp://both.test:%d" % port, "a\n"), "A\n")
+
+    def test_a_second_refusal_is_one(self):
+        """What was answered once is not said elsewhere."""
+        def answer_once(data):
+            server.stop.close()
+            return data.upper()
+        with self.server(answer_once, kind=socket.SOCK_DGRAM) as server:
+            port = server.address.rpartition(":")[2]
+            with subprocess.Popen([switchboard, "client", "udp://both.test:" + port], stdin=subprocess.PIPE,
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                  env=dict(os.environ, LD_PRELOAD=os.environ["PLUGIN_NAMES"],
+                                           NAMES="both.test=127.0.0.1,::1")) as client:
+                client.stdin.write(b"a\n")
+                client.stdin.flush()
+                self.assertEqual(client.stdout.readline(), b"A\n")
+                server.thread.join(DEADLINE_S)
+                server.socket.close()
+                client.stdin.write(b"b\n")
+                client.stdin.close()
+                self.assertIn(b"udp://127.0.0.1:%s refused a datagram" % port.encode(), client.stderr.read())
+
+
 class Authenticated(ClientTest):
     KEY = b"ni hao ma"
     HINT = "; the key or the digest may be wrong\n"

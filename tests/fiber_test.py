@@ -673,6 +673,41 @@ class Connect(FiberTest):
         caller.close()
         server.stop()
 
+    def serve_named(self, strategy):
+        """Knows a name with addresses of both families."""
+        if SANITIZED:
+            self.skipTest('a sanitizer wants to be loaded first')
+        return self.serve('orders', strategy, env={'LD_PRELOAD': plugin('names'), 'NAMES': 'both.test=::1,127.0.0.1'})
+
+    @under(*OTHERS, *FIBERS)
+    def test_to_each_address_of_a_name(self, strategy):
+        server, caller = self.serve_named(strategy), self.caller()
+        for family, host in ((socket.AF_INET, '127.0.0.1'), (socket.AF_INET6, '::1')):
+            upstream = self.keep(Upstream(family, (host, 0)))
+            caller.say('call both.test:%d -1' % upstream.port)
+            upstream.answer(b'welcome')
+            self.assertEqual(caller.hear(), 'welcome')
+            port = upstream.port
+            upstream.close()
+            self.assertEqual(caller.ask('call both.test:%d 5000' % port), 'ECONNREFUSED')
+        caller.close()
+        server.stop()
+
+    @under('thread', *FIBERS)
+    def test_an_address_that_does_not_answer_holds_the_next_up_for_a_moment_only(self, strategy):
+        server, caller, neighbour = self.serve_named(strategy), self.caller(), self.caller()
+        deaf = self.deaf(socket.AF_INET6, '::1')
+        quick = self.keep(Upstream(socket.AF_INET, ('127.0.0.1', deaf.port)))
+        begin = time.monotonic()
+        caller.say('call both.test:%d -1' % deaf.port)
+        neighbour.number()
+        quick.answer(b'welcome')
+        self.assertEqual(caller.hear(), 'welcome')
+        self.assertGreaterEqual(time.monotonic() - begin, 0.25)
+        quick.close()
+        self.assertEqual(caller.ask('call both.test:%d 400' % deaf.port), 'ETIMEDOUT')
+        server.stop()
+
     @under('fiber:epoll', 'fiber:uring')
     def test_fifty_at_once_while_the_upstream_takes_its_time(self, strategy):
         server, callers, neighbour = self.serve('orders', strategy), self.callers(50), self.caller()
@@ -699,15 +734,20 @@ class Connect(FiberTest):
         caller.close()
         server.stop()
 
+    def deaf(self, family, host):
+        """Its backlog is full, and who comes then is not even refused."""
+        deaf = self.keep(Upstream(family, (host, 0), 0))
+        for _ in range(3):
+            waiting = socket.socket(family)
+            self.stack.callback(waiting.close)
+            waiting.setblocking(False)
+            waiting.connect_ex((host, deaf.port))
+        return deaf
+
     @under('thread', *FIBERS)
     def test_timed_out(self, strategy):
         server, caller, neighbour = self.serve('orders', strategy), self.caller(), self.caller()
-        deaf = self.keep(Upstream(socket.AF_INET, ('127.0.0.1', 0), 0))
-        for _ in range(3):      # its backlog is full, and who comes then is not even refused
-            waiting = socket.socket()
-            self.stack.callback(waiting.close)
-            waiting.setblocking(False)
-            waiting.connect_ex(('127.0.0.1', deaf.port))
+        deaf = self.deaf(socket.AF_INET, '127.0.0.1')
         caller.say('call 127.0.0.1:%d 200' % deaf.port)
         neighbour.number()
         self.assertEqual(caller.hear(), 'ETIMEDOUT')

@@ -582,7 +582,7 @@ Test(socketserver, all)
     static void (*const functions[])(void) = {
 #define F(name) (void (*)(void))(name)
         F(sb_address_parse), F(sb_address_resolve), F(sb_address_unmap), F(sb_address_map), F(sb_address_format),
-        F(sb_address_format_peer), F(sb_address_scheme),
+        F(sb_address_format_peer), F(sb_address_scheme), F(sb_address_socket), F(sb_address_connect),
         F(sb_super), F(sb_state), F(sb_server_strategy), F(sb_listener_server), F(sb_listener_fileno),
         F(sb_request_free), F(sb_request_end), F(sb_parse_count),
         F(sb_instance), F(sb_options), F(sb_super_setup), F(sb_super_handle), F(sb_super_finish),

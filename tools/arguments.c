@@ -36,12 +36,19 @@ void argument_bytes(struct argp_state *state, const char *name, const char *text
     *ret_size = size;
 }
 
-int argument_address(const char *command, const char *text, struct sb_address *ret_address)
+int argument_addresses(const char *command, const char *text, struct addresses *ret_addresses)
 {
     const char *why = NULL, *address = text ? text : ARGUMENT_DEFAULT_ADDRESS;
-    int r = sb_address_parse(address, NULL, ret_address, &why);
-    if (r == 0)
+    struct addresses addresses;
+    int r = sb_address_resolve(address, NULL, &addresses.list, &addresses.count, &why);
+    if (r == 0) {
+        if (addresses.count == 1)
+            sb_address_format(addresses.list, addresses.name);
+        else
+            snprintf(addresses.name, sizeof addresses.name, "%s", address);
+        *ret_addresses = addresses;
         return 0;
+    }
     fprintf(stderr, "%s: address '%s': %s\n", command, address, why ? why : strerror(-r));
     return r == -EINVAL || r == -ENAMETOOLONG ? 2 : 1;
 }

@@ -50,8 +50,15 @@ void argument_bytes(struct argp_state *state, const char *name, const char *text
 /* Whether text is a whole number from min to max, and nothing else. */
 bool argument_is_whole(const char *text, long long min, long long max, long long *ret_number);
 
+/* All that an ADDRESS means, in the order in which a caller tries them (sb_address_resolve()). */
+struct addresses {
+    struct sb_address *list;            /* malloc'd, its owner frees it */
+    unsigned count;
+    char name[SB_ADDRESS_TEXT_SIZE];    /* for sentences: a single address, or the text itself, cut off if it is long */
+};
+
 /* NULL: the default. Returns 0, or, after a sentence on stderr, the exit status that a bad address deserves.
  * command: "switchboard client". */
-int argument_address(const char *command, const char *text, struct sb_address *ret_address);
+int argument_addresses(const char *command, const char *text, struct addresses *ret_addresses);
 
 #endif

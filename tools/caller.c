@@ -4,22 +4,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 #include "arguments.h"
-
-int caller_socket(const struct sb_address *address, int flags)
-{
-    struct sockaddr unnamed = { .sa_family = AF_UNIX };
-    bool unixgram = address->socktype == SOCK_DGRAM && address->sa.sa_family == AF_UNIX;
-    int fd = socket(address->sa.sa_family, address->socktype | SOCK_CLOEXEC | flags, 0);
-    if (fd < 0)
-        return -errno;
-    if (!unixgram || bind(fd, &unnamed, sizeof unnamed.sa_family) == 0)
-        return fd;
-    int r = -errno;
-    close(fd);
-    return r;
-}
 
 static const char *hint(int error)
 {

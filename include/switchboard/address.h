@@ -60,6 +60,22 @@ int sb_address_parse(const char *text, const char *scheme, struct sb_address *re
 int sb_address_resolve(const char *text, const char *scheme, struct sb_address **ret_list, unsigned *ret_count,
                        const char **ret_why);
 
+/* A socket to call that address from, non-blocking, the caller's to close; or -errno. A Unix datagram server can only
+ * answer a socket that has a name, so there the kernel chooses one (unix(7), autobind). */
+int sb_address_socket(const struct sb_address *address);
+
+/* Calls one address after the other until one answers (RFC 8305, "Happy Eyeballs", section 5): the next attempt begins
+ * when one has failed, and otherwise 250 ms after the one before, which goes on; who is connected first wins, and the
+ * others are closed. Of datagrams nobody answers: the first address to which there is a way. The full queue of a Unix
+ * socket is waited for.
+ * wait: waits until fd is ready for events (poll(2)), -1: for the time only; returns 0 or more, or -ETIMEDOUT after
+ * timeout_ms (-1: no limit), -EINTR, or another -errno, which ends all. NULL: poll(2).
+ * Returns a connected socket, non-blocking, the caller's to close, and which address it is (ret_which may be NULL); or
+ * -ETIMEDOUT after timeout_ms milliseconds (-1: no limit); or why the last attempt failed, and rather one that was
+ * answered than one to which there is no way. -EINVAL: no address, or more than SB_ADDRESS_COUNT_MAX. */
+int sb_address_connect(const struct sb_address *list, unsigned count, int timeout_ms,
+                       int (*wait)(void *data, int fd, short events, int timeout_ms), void *data, unsigned *ret_which);
+
 /* From the form that an IPv4 address has on an IPv6 socket (::ffff:127.0.0.1, ipv6(7)) to 127.0.0.1, and from 127.0.0.1
  * to that form. Any other address stays as it is. Addresses that the library hands out have been unmapped. */
 void sb_address_unmap(struct sb_address *address);

@@ -74,9 +74,9 @@ int sb_sleep(struct sb_request *request, int milliseconds);
  * be. */
 int sb_offload(struct sb_request *request, void (*run)(void *argument), void *argument);
 
-/* Calls another server, at an address as text (address.h); its name is looked up by sb_offload(). Returns a connected
- * socket, non-blocking, to be waited for by sb_wait_fd() and closed by the handler; or -errno, -ETIMEDOUT after
- * timeout_ms milliseconds (-1: no limit). */
+/* Calls another server, at an address as text (address.h). Its name is looked up by sb_offload(), and all of its
+ * addresses are tried, one after the other (sb_address_connect()). Returns a connected socket, non-blocking, to be waited
+ * for by sb_wait_fd() and closed by the handler; or -errno, -ETIMEDOUT after timeout_ms milliseconds (-1: no limit). */
 int sb_connect(struct sb_request *request, const char *address, int timeout_ms);
 
 /* True for udp and unixgram. */

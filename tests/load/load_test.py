@@ -456,6 +456,26 @@ class Program(LoadCase):
         self.assertTrue(shown.endswith(b"\r\x1b[K"))
         self.assertEqual(result.status, 0)
 
+    @unittest.skipUnless("FAULTS_CAN_BE_PRELOADED" in os.environ, "a sanitizer wants to be loaded first")
+    def test_a_name_is_settled_to_the_address_where_a_server_is(self):
+        names = dict(os.environ, LD_PRELOAD=os.environ["PLUGIN_NAMES"], NAMES="both.test=::1,127.0.0.1")
+        for kind in "tcp", "udp":
+            for more in (), ("--send=question\\n",):
+                with self.subTest(kind=kind, more=more), Server(upper, kind) as server:
+                    port = server.address.rpartition(":")[2]
+                    result = load("-n", 50, *more, "%s://both.test:%s" % (kind, port), env=names)
+                    self.expect(result, {}, 50)
+                    self.assertIn(server.address, result.out)
+
+    @unittest.skipUnless("FAULTS_CAN_BE_PRELOADED" in os.environ, "a sanitizer wants to be loaded first")
+    def test_a_name_without_a_server_at_any_address_is_refused(self):
+        names = dict(os.environ, LD_PRELOAD=os.environ["PLUGIN_NAMES"], NAMES="both.test=::1,127.0.0.1")
+        with socket.socket() as unused:
+            unused.bind(("127.0.0.1", 0))
+            address = "tcp://both.test:%d" % unused.getsockname()[1]
+            result = load("-n", 3, address, env=names)
+        self.expect_complaint(result, 1, "nobody answers at %s: Connection refused" % address)
+
     def test_too_few_descriptors(self):
         with Server(upper) as server:
             result = load("-c", 100, server.address,

@@ -7,7 +7,7 @@
 
 bool client_is_datagram(const struct client *client)
 {
-    return client->address->socktype == SOCK_DGRAM;
+    return client->addresses->list[0].socktype == SOCK_DGRAM;
 }
 
 void client_restart_timeout(struct client *client)

@@ -10,7 +10,8 @@
 struct client {
     const struct talk_options *options;
     struct reply_options reply_options;
-    const struct sb_address *address;
+    const struct addresses *addresses;
+    unsigned which;             /* of them it talks to */
     char name[SB_ADDRESS_TEXT_SIZE];
     int fd;
     uint64_t end_ns;            /* of what it waits for now */
@@ -21,6 +22,7 @@ struct client {
     unsigned long line_number;  /* of the line last taken; 0: none yet */
     const char *line;           /* the input's, so no input is read before it is sent */
     size_t line_size;
+    char *kept;                 /* a copy of the line, of datagrams while another address might take it; or NULL */
     bool says_exit;             /* it is just that word, which need not be answered */
     bool says_quit;             /* it would have been that word, which is not sent */
 

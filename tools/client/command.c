@@ -166,36 +166,47 @@ static int authenticate(struct options *options, int fd, const struct sb_address
     return status;
 }
 
-static int talk(struct options *options, const struct sb_address *address)
+static int talk(struct options *options, const struct addresses *addresses)
 {
-    int fd = client_connect(address, options->connect_timeout_ms);
+    unsigned which;
+    int fd = client_connect(addresses, options->connect_timeout_ms, &which);
     if (fd < 0)
         return 1;
-    int status = client_auth_is_wanted(&options->auth) ? authenticate(options, fd, address) : 0;
+    int status = client_auth_is_wanted(&options->auth) ? authenticate(options, fd, &addresses->list[which]) : 0;
     if (status == 0)
-        status = client_talk(fd, address, &options->talk);
+        status = client_talk(fd, addresses, which, &options->talk);
     close(fd);
+    return status;
+}
+
+static int call(struct options *options, const struct addresses *addresses)
+{
+    bool datagrams = addresses->list[0].socktype == SOCK_DGRAM;
+    int status = 0;
+
+    if (datagrams && connection_need(options)) {
+        fprintf(stderr, "switchboard client: %s\n", connection_need(options));
+        return 2;
+    }
+    if (options->talk.timeout_ms < 0 && datagrams)
+        options->talk.timeout_ms = DATAGRAM_TIMEOUT_MS;
+    if (client_auth_is_wanted(&options->auth))
+        status = client_auth_open(&options->auth);
+    if (status == 0)
+        status = talk(options, addresses);
+    client_auth_close(&options->auth);
     return status;
 }
 
 static int run(struct options *options)
 {
-    struct sb_address address;
-    int status = argument_address("switchboard client", options->address[0], &address);
+    struct addresses addresses;
+    int status = argument_addresses("switchboard client", options->address[0], &addresses);
 
     if (status != 0)
         return status;
-    if (address.socktype == SOCK_DGRAM && connection_need(options)) {
-        fprintf(stderr, "switchboard client: %s\n", connection_need(options));
-        return 2;
-    }
-    if (options->talk.timeout_ms < 0 && address.socktype == SOCK_DGRAM)
-        options->talk.timeout_ms = DATAGRAM_TIMEOUT_MS;
-    if (client_auth_is_wanted(&options->auth))
-        status = client_auth_open(&options->auth);
-    if (status == 0)
-        status = talk(options, &address);
-    client_auth_close(&options->auth);
+    status = call(options, &addresses);
+    free(addresses.list);
     return status;
 }
 

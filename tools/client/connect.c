@@ -1,12 +1,12 @@
 #include "connect.h"
 
 #include <errno.h>
-#include <stdbool.h>
+#include <fcntl.h>
+#include <stdint.h>
 #include <stdio.h>
-#include <string.h>
-#include <sys/time.h>
 #include <unistd.h>
 #include "../caller.h"
+#include "../clock.h"
 
 static void connect_failed(const char *name, int error)
 {
@@ -21,54 +21,41 @@ static void connect_timed_out(const char *name, int timeout_ms)
             "is full; --connect-timeout=SECONDS waits longer\n", name, timeout_ms / 1000.0);
 }
 
-/* How long connect(2) may block, for a full queue of a Unix socket too, which poll(2) cannot wait for; 0: no limit. */
-static int limit_connect(int fd, int timeout_ms)
+/* Of sb_address_connect(), for a talk that waits by poll(2) before it calls. */
+static void let_block(int fd)
 {
-    struct timeval timeout = { .tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000 };
-
-    return setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout);
+    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
 }
 
-static bool is_timeout(int error)
+int client_connect(const struct addresses *addresses, int timeout_ms, unsigned *ret_which)
 {
-    return error == EINPROGRESS || error == EALREADY || error == EAGAIN;
-}
+    uint64_t end_ns = clock_in_ms((unsigned)timeout_ms);
+    int fd = sb_address_connect(addresses->list, addresses->count, timeout_ms, NULL, NULL, ret_which);
 
-static int connect_within(int fd, const struct sb_address *address, int timeout_ms)
-{
-    int r = limit_connect(fd, timeout_ms);
-
-    if (r == 0)
-        do
-            r = connect(fd, &address->sa, address->size);
-        while (r < 0 && errno == EINTR);
-    return r == 0 ? limit_connect(fd, 0) : r;
-}
-
-/* Returns 0, or -1 after a sentence. */
-static int try_to_connect(int fd, const struct sb_address *address, const char *name, int timeout_ms)
-{
-    if (connect_within(fd, address, timeout_ms) == 0)
-        return 0;
-    if (is_timeout(errno))
-        connect_timed_out(name, timeout_ms);
-    else
-        connect_failed(name, errno);
-    return -1;
-}
-
-int client_connect(const struct sb_address *address, int timeout_ms)
-{
-    char name[SB_ADDRESS_TEXT_SIZE];
-    int fd = caller_socket(address, 0);
-
-    sb_address_format(address, name);
-    if (fd < 0) {
-        fprintf(stderr, "switchboard client: cannot make a socket for %s: %s\n", name, strerror(-fd));
-        return -1;
-    }
-    if (try_to_connect(fd, address, name, timeout_ms) == 0)
+    if (fd >= 0) {
+        let_block(fd);
         return fd;
-    close(fd);
+    }
+    if (fd == -ETIMEDOUT && clock_left_ms(end_ns) == 0)
+        connect_timed_out(addresses->name, timeout_ms);
+    else
+        connect_failed(addresses->name, -fd);
     return -1;
+}
+
+bool client_connect_next(int fd, const struct addresses *addresses, unsigned *which)
+{
+    unsigned next = *which + 1, further;
+
+    if (next == addresses->count)
+        return false;
+    int next_fd = sb_address_connect(addresses->list + next, addresses->count - next, 0, NULL, NULL, &further);
+    if (next_fd < 0)
+        return false;
+    let_block(next_fd);
+    bool moved = dup3(next_fd, fd, O_CLOEXEC) >= 0;
+    close(next_fd);
+    if (moved)
+        *which = next + further;
+    return moved;
 }

@@ -70,8 +70,9 @@ void receive(struct client *client)
         poll(NULL, 0, SHOW_PAUSE_MS);
     ssize_t size = recv(client->fd, bytes, asked_size, flags);
     if (size < 0) {
-        if (errno != EAGAIN && errno != EINTR)
-            trouble_connection_failed(client, errno);
+        int error = errno;
+        if (error != EAGAIN && error != EINTR && !sending_moves_on(client, error))
+            trouble_connection_failed(client, error);
         return;
     }
     prompt_hide(&client->input);

@@ -1,7 +1,9 @@
 #include "sending.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+#include "connect.h"
 #include "trouble.h"
 
 static bool says(const struct client *client, const char *word)
@@ -30,16 +32,42 @@ bool sending_take_line(struct client *client)
     return false;
 }
 
+/* The input may have moved it by the time that it is needed again. */
+static void keep_line(struct client *client)
+{
+    if (client->line == client->kept)
+        return;
+    free(client->kept);
+    client->kept = malloc(client->line_size + 1);
+    if (client->kept)
+        memcpy(client->kept, client->line, client->line_size);
+}
+
 void sending_begin_line(struct client *client)
 {
     const struct talk_options *options = client->options;
 
+    if (client_is_datagram(client) && client->which + 1 < client->addresses->count)
+        keep_line(client);
     if (outgoing_set(&client->outgoing, options->frame, client->line, client->line_size, options->newline) < 0) {
         client_fail(client, "%s %lu has %zu bytes, too many for the framing %s", trouble_noun(client),
                     client->line_number, client->line_size + options->newline, sb_frame_name(options->frame));
         return;
     }
     client->has_spoken = client->sending = client->unsaid = true;
+}
+
+bool sending_moves_on(struct client *client, int error)
+{
+    bool refused = error == ECONNREFUSED || error == EHOSTUNREACH || error == ENETUNREACH;
+
+    if (!refused || !client->kept || client->reply.receives > 0 ||
+        !client_connect_next(client->fd, client->addresses, &client->which))
+        return false;
+    sb_address_format(&client->addresses->list[client->which], client->name);
+    client->line = client->kept;
+    sending_begin_line(client);
+    return true;
 }
 
 void sending_answer(struct client *client, const char *text)
@@ -60,6 +88,8 @@ void sending_go_on(struct client *client)
         client_end_reply(client);
     int r = outgoing_send(&client->outgoing, client->fd);
     if (r == -EAGAIN || r == -EINTR)
+        return;
+    if (r < 0 && sending_moves_on(client, -r))
         return;
     if (r < 0 && r != -EPIPE) {
         trouble_connection_failed(client, -r);

@@ -13,6 +13,10 @@ void sending_begin_line(struct client *client);
 /* Adds an answer to the decoder's question. */
 void sending_answer(struct client *client, const char *text);
 
+/* Where a datagram is refused, before anything has come back: sends it again, to the name's next address. False: there
+ * is none, or this error is not of that kind. */
+bool sending_moves_on(struct client *client, int error);
+
 /* Sends what can be sent without waiting. */
 void sending_go_on(struct client *client);
 

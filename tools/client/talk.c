@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -123,7 +124,7 @@ static bool attend(struct client *client, int timeout_ms)
 
 static void open_talk(struct client *client)
 {
-    sb_address_format(client->address, client->name);
+    sb_address_format(&client->addresses->list[client->which], client->name);
     input_open(&client->input, client->options->messages);
     client->reply_options = client->options->reply;
     client->reply_options.quit |= client->input.terminal;
@@ -144,9 +145,10 @@ static void take_leave(const struct client *client)
         ;
 }
 
-int client_talk(int fd, const struct sb_address *address, const struct talk_options *options)
+int client_talk(int fd, const struct addresses *addresses, unsigned which, const struct talk_options *options)
 {
-    struct client client = { .options = options, .address = address, .fd = fd, .asked = options->greeting };
+    struct client client = { .options = options, .addresses = addresses, .which = which, .fd = fd,
+                             .asked = options->greeting };
 
     open_talk(&client);
     while (!client.done)
@@ -154,6 +156,7 @@ int client_talk(int fd, const struct sb_address *address, const struct talk_opti
             timed_out(&client);
     if (client.says_exit && client.status == 0 && !client_is_datagram(&client))
         take_leave(&client);
+    free(client.kept);
     reply_close(&client.reply);
     input_close(&client.input);
     return client.status;

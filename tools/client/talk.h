@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <switchboard/address.h>
+#include "../arguments.h"
 #include "reply.h"
 
 #define CLIENT_RECV_MAX (64 * 1024)
@@ -21,8 +21,9 @@ struct talk_options {
     struct reply_options reply; /* reply.quit: a line `quit` or `exit` leaves as well; on a terminal always */
 };
 
-/* Talks over fd, which is connected to address and stays the caller's, until input or talk end.
+/* Talks over fd, which is connected to that one of the addresses and stays the caller's, until input or talk end. Where
+ * the first datagram is refused, those behind it are tried.
  * Returns the exit status; what went wrong was said on standard error. */
-int client_talk(int fd, const struct sb_address *address, const struct talk_options *options);
+int client_talk(int fd, const struct addresses *addresses, unsigned which, const struct talk_options *options);
 
 #endif

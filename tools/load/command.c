@@ -9,6 +9,7 @@
 #include "learn.h"
 #include "load.h"
 #include "report.h"
+#include "settle.h"
 #include "watch.h"
 
 #define DRIP_MS 200
@@ -140,18 +141,29 @@ static int load(const struct options *options, const char *address, struct load_
     return load_errors(result) > 0 || result->answered == 0;
 }
 
+/* What is said of it: where nobody is, the name. */
+static void settle(const struct options *options, struct addresses *addresses, struct load_plan *plan)
+{
+    const struct sb_address *settled = load_settle(addresses, &plan->dialogue, (int)(options->timeout * 1000));
+    plan->address = settled ? *settled : addresses->list[0];
+    if (settled)
+        sb_address_format(settled, addresses->name);
+}
+
 static int run(const struct options *options)
 {
     struct load_plan plan = make_plan(options);
-    char address[SB_ADDRESS_TEXT_SIZE], *learned = NULL;
-    int status = argument_address("switchboard load", options->address[0], &plan.address);
-    if (status == 0) {
-        sb_address_format(&plan.address, address);
-        status = learn_answer(options, address, &plan, &learned);
-    }
+    struct addresses addresses;
+    char *learned = NULL;
+    int status = argument_addresses("switchboard load", options->address[0], &addresses);
+    if (status != 0)
+        return status;
+    settle(options, &addresses, &plan);
+    status = learn_answer(options, addresses.name, &plan, &learned);
     if (status == 0)
-        status = load(options, address, &plan);
+        status = load(options, addresses.name, &plan);
     free(learned);
+    free(addresses.list);
     return status;
 }
 

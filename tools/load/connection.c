@@ -4,7 +4,6 @@
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <unistd.h>
-#include "../caller.h"
 
 /* An end that a server sees as an orderly one, and after which no port stays in TIME_WAIT, where it could not be used
  * again for a minute: once the other side has acknowledged the FIN, the kernel resets the connection. */
@@ -16,7 +15,7 @@ static void leave_no_trace(int fd)
 int connection_dial(struct run *run, struct client *client)
 {
     const struct sb_address *address = &run->plan->address;
-    int fd = caller_socket(address, SOCK_NONBLOCK);
+    int fd = sb_address_socket(address);
     if (fd < 0)
         return fd;
     client->fd = fd;

@@ -4,12 +4,10 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
-#include "../caller.h"
 #include "../clock.h"
 
 #define ANSWER_SIZE_MAX (16 * 1024 * 1024)
 #define ROOM_AT_FIRST   (256 * 1024)    /* larger than any datagram */
-#define TRY_AGAIN_MS    10      /* for a place in a Unix socket's backlog */
 
 struct lesson {
     int fd;
@@ -19,25 +17,13 @@ struct lesson {
 };
 
 /* Returns 0, or -ETIMEDOUT when the time is up. */
-static int wait_for(const struct lesson *lesson, int fd, short events, int at_most_ms)
+static int wait_for(const struct lesson *lesson, short events)
 {
-    struct pollfd poll_fd = { .fd = fd, .events = events };
+    struct pollfd poll_fd = { .fd = lesson->fd, .events = events };
     int left_ms = clock_left_ms(lesson->end_ns);
     if (left_ms == 0)
         return -ETIMEDOUT;
-    return poll(&poll_fd, 1, left_ms < at_most_ms ? left_ms : at_most_ms) < 0 && errno != EINTR ? -errno : 0;
-}
-
-static int connect_to(struct lesson *lesson, const struct sb_address *address)
-{
-    while (connect(lesson->fd, &address->sa, address->size) < 0) {
-        int r = errno == EINPROGRESS || errno == EALREADY ? wait_for(lesson, lesson->fd, POLLOUT, INT32_MAX)
-                : errno == EAGAIN ? wait_for(lesson, -1, 0, TRY_AGAIN_MS)
-                : errno == EISCONN || errno == EINTR ? 0 : -errno;
-        if (errno == EISCONN || r < 0)
-            return r;
-    }
-    return 0;
+    return poll(&poll_fd, 1, left_ms) < 0 && errno != EINTR ? -errno : 0;
 }
 
 static int ask(struct lesson *lesson, const char *question, size_t size)
@@ -46,7 +32,7 @@ static int ask(struct lesson *lesson, const char *question, size_t size)
         ssize_t n = send(lesson->fd, question, size, MSG_NOSIGNAL);
         if (n < 0 && errno != EAGAIN && errno != EINTR)
             return -errno;
-        int r = n < 0 ? wait_for(lesson, lesson->fd, POLLOUT, INT32_MAX) : 0;
+        int r = n < 0 ? wait_for(lesson, POLLOUT) : 0;
         if (r < 0)
             return r;
         question += n > 0 ? n : 0;
@@ -82,7 +68,7 @@ static int hear(struct lesson *lesson, bool stream)
         lesson->size += n > 0 ? (size_t)n : 0;
         if (n == 0 || (n > 0 && !stream))
             return lesson->size > 0 ? 0 : -ENODATA;
-        r = n < 0 ? wait_for(lesson, lesson->fd, POLLIN, INT32_MAX) : 0;
+        r = n < 0 ? wait_for(lesson, POLLIN) : 0;
         if (r < 0)
             return r;
     }
@@ -91,12 +77,10 @@ static int hear(struct lesson *lesson, bool stream)
 static int learn(struct lesson *lesson, const struct sb_address *address, const char *question, size_t size)
 {
     bool stream = address->socktype == SOCK_STREAM;
-    lesson->fd = caller_socket(address, SOCK_NONBLOCK);
+    lesson->fd = sb_address_connect(address, 1, clock_left_ms(lesson->end_ns), NULL, NULL, NULL);
     if (lesson->fd < 0)
         return lesson->fd;
-    int r = connect_to(lesson, address);
-    if (r == 0)
-        r = ask(lesson, question, size);
+    int r = ask(lesson, question, size);
     if (r == 0 && stream && shutdown(lesson->fd, SHUT_WR) < 0 && errno != ENOTCONN)
         r = -errno;
     return r < 0 ? r : hear(lesson, stream);
