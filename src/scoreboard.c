@@ -27,15 +27,34 @@ const struct sb_slot *sb_scoreboard_slot(const struct sb_scoreboard *board, unsi
     return sb_board_slot(board, n);
 }
 
+static socklen_t fit_path(struct sockaddr_un *address, socklen_t size)
+{
+    static const char more[] = "...";
+    if (size <= SB_SLOT_PEER_SIZE)
+        return size;
+    memcpy((char *)address + SB_SLOT_PEER_SIZE - strlen(more), more, strlen(more));
+    return SB_SLOT_PEER_SIZE;
+}
+
 bool sb_slot_peer(const struct sb_slot *slot, struct sb_address *ret_address)
 {
     struct sb_address address;
     memset(&address, 0, sizeof address);
-    memcpy(&address.in6, slot->peer, sizeof slot->peer);
-    if (address.sa.sa_family == AF_UNSPEC)
-        return false;
-    address.size = address.sa.sa_family == AF_UNIX ? 0 : sizeof address.in6;
     address.socktype = SOCK_STREAM;
+    memcpy(&address.un, slot->peer, sizeof slot->peer);
+    switch (address.sa.sa_family) {
+    case AF_UNIX:
+        address.size = fit_path(&address.un, GET(slot->peer_size));
+        break;
+    case AF_INET:
+        address.size = sizeof address.in;
+        break;
+    case AF_INET6:
+        address.size = sizeof address.in6;
+        break;
+    default:
+        return false;
+    }
     *ret_address = address;
     return true;
 }

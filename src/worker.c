@@ -116,6 +116,16 @@ static void note_port(struct sb_slot *slot, const struct sb_address *peer)
         PUT(slot->port, port_of(peer));
 }
 
+static void note_peer(struct sb_slot *slot, const struct sb_address *peer)
+{
+    _Static_assert(sizeof peer->in6 <= sizeof slot->peer && sizeof peer->owner <= sizeof slot->peer, "they fit");
+    if (peer->sa.sa_family == AF_UNIX)
+        memcpy(slot->peer, &peer->un, sizeof slot->peer);
+    else
+        memcpy(slot->peer, &peer->in6, sizeof peer->in6);
+    PUT(slot->peer_size, peer->size);
+}
+
 void sb_slot_accept(struct sb_slot *slot, const struct sb_address *peer)
 {
     if (slot->traced)
@@ -195,8 +205,7 @@ void sb_slot_sign(struct sb_slot *slot, pid_t pid)
 
 void sb_slot_begin_request(struct sb_slot *slot, const struct sb_address *peer)
 {
-    _Static_assert(sizeof(struct sockaddr_in6) == sizeof slot->peer, "any IP address fits");
-    memcpy(slot->peer, &peer->in6, sizeof slot->peer);
+    note_peer(slot, peer);
     note_port(slot, peer);
     sb_slot_enter(slot, SB_HANDLING);
 }

@@ -14,7 +14,7 @@ static void know_names(void)
            "twice.test=127.0.0.1,::ffff:127.0.0.1,127.0.0.1 any.test=::,0.0.0.0", 1);
 }
 
-TestSuite(address, .timeout = 30, .init = know_names);
+TestSuite(address, .timeout = 600, .init = know_names);
 
 static void expect_same(const char *text, const char *formatted)
 {
@@ -174,89 +174,6 @@ Test(address, a_peer_without_an_address_has_a_name_all_the_same)
     cr_expect_str_eq(sb_address_format_peer(&address, text), "uid 1000");
     address.owner.known = false;
     cr_expect_str_eq(sb_address_format_peer(&address, text), "unix peer");
-}
-
-/* --- calling ------------------------------------------------------------------------------------------------------ */
-
-/* A listener at 127.0.0.1, and its port. */
-static int listen_somewhere(int backlog, unsigned *ret_port)
-{
-    struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
-    socklen_t size = sizeof address;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    cr_assert_eq(bind(fd, (struct sockaddr *)&address, size), 0);
-    cr_assert_eq(listen(fd, backlog), 0);
-    cr_assert_eq(getsockname(fd, (struct sockaddr *)&address, &size), 0);
-    *ret_port = ntohs(address.sin_port);
-    return fd;
-}
-
-static unsigned resolve(const char *host, unsigned port, struct sb_address **ret_list)
-{
-    char text[64];
-    unsigned count;
-    snprintf(text, sizeof text, "tcp://%s:%u", host, port);
-    cr_assert_eq(sb_address_resolve(text, NULL, ret_list, &count, NULL), 0);
-    return count;
-}
-
-/* The next descriptor to be opened: the same when nothing is left open. */
-static int next_descriptor(void)
-{
-    int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    close(fd);
-    return fd;
-}
-
-Test(address, a_call_goes_to_the_first_address_where_somebody_is)
-{
-    struct sb_address *list;
-    unsigned port, which = 9, count;
-    int listener = listen_somewhere(1, &port), next = next_descriptor();
-    count = resolve("six.test", port, &list);
-    int fd = sb_address_connect(list, count, -1, NULL, NULL, &which);
-    cr_assert_geq(fd, 0, "%s", strerror(-fd));
-    cr_expect_eq(which, 1);
-    cr_expect_neq(fcntl(fd, F_GETFL) & O_NONBLOCK, 0);
-    cr_expect_neq(fcntl(fd, F_GETFD) & FD_CLOEXEC, 0);
-    close(fd);
-    close(listener);
-    which = 9;
-    list[2].sa.sa_family = AF_MAX;
-    cr_expect_eq(sb_address_connect(list, 3, -1, NULL, NULL, &which), -ECONNREFUSED, "rather than that there is no way");
-    cr_expect_eq(sb_address_connect(list, 0, -1, NULL, NULL, &which), -EINVAL);
-    cr_expect_eq(sb_address_connect(list, SB_ADDRESS_COUNT_MAX + 1, -1, NULL, NULL, &which), -EINVAL);
-    cr_expect_eq(which, 9, "touched on failure");
-    cr_expect_eq(next_descriptor(), listener < next ? listener : next, "a descriptor is left");
-    free(list);
-}
-
-static int give_up(void *data, int fd, short events, int timeout_ms)
-{
-    ++*(int *)data;
-    cr_expect(fd >= 0 && events != 0 && timeout_ms != 0);
-    return -ECANCELED;
-}
-
-Test(address, who_waits_for_a_call_may_end_it)
-{
-    struct sb_address *list;
-    unsigned port, which;
-    int waits = 0, listener = listen_somewhere(0, &port), callers[3], next;
-    resolve("127.0.0.1", port, &list);
-    for (int i = 0; i < 3; i++) {
-        callers[i] = sb_address_socket(list);
-        connect(callers[i], &list->sa, list->size);
-    }
-    next = next_descriptor();
-    cr_expect_eq(sb_address_connect(list, 1, -1, give_up, &waits, &which), -ECANCELED);
-    cr_expect_eq(waits, 1);
-    cr_expect_eq(sb_address_connect(list, 1, 20, NULL, NULL, &which), -ETIMEDOUT);
-    cr_expect_eq(next_descriptor(), next, "a descriptor is left");
-    for (int i = 0; i < 3; i++)
-        close(callers[i]);
-    close(listener);
-    free(list);
 }
 
 /* --- calling ------------------------------------------------------------------------------------------------------ */

@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <switchboard/switchboard.h>
 #include <time.h>
@@ -413,6 +414,21 @@ Test(command, verbose_prints_accept_receive_and_close_with_the_peer)
     cr_expect_eq(served_end(&served, SIGTERM), 0);
 }
 
+Test(command, verbose_prints_process_and_user_of_a_unix_caller)
+{
+    char name[96];
+    struct served served = served_start((const char *const[]){ "upper", "-v", "unix:SOCKET", NULL });
+    int fd = dial(served.address);
+    say(fd, "hello", 5);
+    hear(fd, "HELLO", 5);
+    close(fd);
+    snprintf(name, sizeof name, "Accept connection from: pid %d uid %u", (int)getpid(), getuid());
+    served_says(&served, name);
+    snprintf(name, sizeof name, "Close connection from: pid %d uid %u", (int)getpid(), getuid());
+    served_says(&served, name);
+    cr_expect_eq(served_end(&served, SIGTERM), 0);
+}
+
 /* --- shortage ----------------------------------------------------------------------------------------------------- */
 
 Test(command, running_out_of_descriptors_is_said_once_and_recovers)
@@ -600,6 +616,71 @@ Test(command, a_sleeping_handler_is_seen_and_traced)
     sb_scoreboard_close(board);
     close(fd);
     cr_expect_eq(served_end(&served, SIGTERM), 0);
+}
+
+/* What `switchboard status` says, once a handler sleeps. */
+static void read_status(const struct served *served, char *said, size_t size)
+{
+    const struct timespec pause = { .tv_nsec = 1000000 };
+    const struct sb_scoreboard *board;
+    char line[256];
+    cr_assert_eq(sb_scoreboard_open(served->pid, &board), 0);
+    for (int i = 0; !find_sleeper(board) && i < DEADLINE_MS; i++)
+        nanosleep(&pause, NULL);
+    sb_scoreboard_close(board);
+    snprintf(line, sizeof line, "%s status %d", getenv("SWITCHBOARD"), (int)served->pid);
+    FILE *status = popen(line, "re");
+    cr_assert_not_null(status);
+    size_t length = fread(said, 1, size - 1, status);
+    said[length] = '\0';
+    cr_expect_eq(pclose(status), 0);
+}
+
+static void expect_in_status(int fd, const struct served *served, const char *name)
+{
+    say(fd, "60000\n", 6);
+    read_status(served, text, sizeof text);
+    cr_expect_not_null(strstr(text, name), "no '%s' in\n%s", name, text);
+    close(fd);
+}
+
+static struct served serve_sleep(void)
+{
+    return served_start((const char *const[]){ "sleep", "-s", "serial", "--drain-timeout=0", "unix:SOCKET", NULL });
+}
+
+Test(command, status_names_process_and_user_of_a_unix_caller)
+{
+    char name[128];
+    const struct passwd *user = getpwuid(getuid());
+    struct served served = serve_sleep();
+    snprintf(name, sizeof name, user ? "  pid %d uid %u (%s)\n" : "  pid %d uid %u\n", (int)getpid(), getuid(),
+             user ? user->pw_name : "");
+    expect_in_status(dial(served.address), &served, name);
+    cr_expect_eq(served_end(&served, SIGTERM), 0);
+}
+
+/* One that is too long for the board ends with dots, and none has control characters. */
+Test(command, status_shows_the_path_of_a_unix_caller)
+{
+    static const struct { const char *name, *shown; } callers[] = {
+        { "short\x1b[31m", "short.[31m\n" },
+        { "a-path-that-is-longer-than-a-slot-has-room-for-at-its-end", "...\n" },
+    };
+    for (int i = 0; i < 2; i++) {
+        struct sb_address server;
+        struct sockaddr_un own = { .sun_family = AF_UNIX };
+        struct served served = serve_sleep();
+        snprintf(own.sun_path, sizeof own.sun_path, "%s/%s", served.folder, callers[i].name);
+        cr_assert_eq(sb_address_parse(served.address, NULL, &server, NULL), 0);
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        cr_assert_eq(bind(fd, (struct sockaddr *)&own, sizeof own), 0);
+        cr_assert_eq(connect(fd, &server.sa, server.size), 0);
+        expect_in_status(fd, &served, callers[i].shown);
+        cr_expect_not_null(strstr(text, served.folder), "%s", text);
+        unlink(own.sun_path);
+        cr_expect_eq(served_end(&served, SIGTERM), 0);
+    }
 }
 
 Test(command, nothing_is_traced_unless_asked_for)

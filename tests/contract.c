@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 #include <switchboard/switchboard.h>
 #include <unistd.h>
@@ -280,6 +281,41 @@ PROMISE(serves_at_all_addresses_of_a_name, internet)
     unsetenv("LD_PRELOAD");
     expect_name(&served, setting->family, "[::1]");
     expect_name(&served, setting->family, "127.0.0.1");
+    expect_clean_end(&served);
+}
+
+static bool unix_streams(const struct design *design, const char *family)
+{
+    (void)design;
+    return strcmp(family, "unix") == 0;
+}
+
+static void expect_answer(int fd, const char *beginning)
+{
+    char heard[512] = "";
+    say(fd, "?", 1);
+    cr_assert_gt(recv(fd, heard, sizeof heard - 1, 0), 0);
+    cr_expect_eq(strncmp(heard, beginning, strlen(beginning)), 0, "%s, not %s", heard, beginning);
+    cr_expect_not_null(strstr(heard, " same\n"), "%s", heard);
+    close(fd);
+}
+
+PROMISE(a_caller_of_a_unix_socket_is_a_process_and_a_user_or_its_path, unix_streams)
+{
+    char name[128];
+    struct sb_address address;
+    struct sockaddr_un own = { .sun_family = AF_UNIX };
+    struct served served = start(setting, getenv("PLUGIN_WHO"), NULL);
+    snprintf(name, sizeof name, "pid %d uid %u ", (int)getpid(), getuid());
+    expect_answer(dial(served.address), name);
+    snprintf(own.sun_path, sizeof own.sun_path, "%s/me", served.folder);
+    cr_assert_eq(sb_address_parse(served.address, NULL, &address, NULL), 0);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    cr_assert_eq(bind(fd, (struct sockaddr *)&own, sizeof own), 0);
+    cr_assert_eq(connect(fd, &address.sa, address.size), 0);
+    snprintf(name, sizeof name, "%s ", own.sun_path);
+    expect_answer(fd, name);
+    unlink(own.sun_path);
     expect_clean_end(&served);
 }
 

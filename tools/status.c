@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 #include <switchboard/switchboard.h>
@@ -15,10 +16,36 @@ static double seconds_since(uint64_t since_ns)
     return now_ns > since_ns ? (double)(now_ns - since_ns) / 1e9 : 0;
 }
 
+/* A socket's path may hold anything: no byte of it may move the cursor. */
+static void make_harmless(char *text)
+{
+    for (; *text; text++) {
+        unsigned char byte = text[0], next = text[1];
+        if (byte < ' ' || byte == 127)
+            text[0] = '.';
+        if (byte == 0xc2 && next >= 0x80 && next < 0xa0)
+            text[0] = text[1] = '.';
+    }
+}
+
+static void append_user(const struct sb_address *address, char *text)
+{
+    size_t length = strlen(text);
+    bool known = address->size == 0 && address->sa.sa_family == AF_UNIX && address->owner.known;
+    const struct passwd *user = known ? getpwuid(address->owner.uid) : NULL;
+    if (user)
+        snprintf(text + length, SB_ADDRESS_TEXT_SIZE - length, " (%s)", user->pw_name);
+}
+
 static const char *format_peer(const struct sb_slot *slot, char *text)
 {
     struct sb_address address;
-    return sb_slot_peer(slot, &address) ? sb_address_format_peer(&address, text) : "-";
+    if (!sb_slot_peer(slot, &address))
+        return "-";
+    sb_address_format_peer(&address, text);
+    append_user(&address, text);
+    make_harmless(text);
+    return text;
 }
 
 static void print_slot(const struct sb_slot *slot)

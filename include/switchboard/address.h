@@ -34,6 +34,15 @@ struct sb_address_any {
     bool v6only;
 };
 
+/* Whose a Unix socket without an address is, as far as is known (unix(7), SO_PEERCRED): of a caller that has
+ * connected, not of one that sends datagrams. */
+struct sb_address_owner {
+    sa_family_t family;         /* AF_UNIX */
+    bool known;
+    pid_t pid;                  /* 0: a process that cannot be seen from here (pid_namespaces(7)) */
+    uid_t uid;
+};
+
 struct sb_address {
     union {
         struct sockaddr sa;
@@ -41,6 +50,7 @@ struct sb_address {
         struct sockaddr_in6 in6;
         struct sockaddr_un un;
         struct sb_address_any any;
+        struct sb_address_owner owner;      /* where size is 0 */
     };
     socklen_t size;     /* bytes of the union in use, 0: no address (an unbound Unix peer) */
     int socktype;       /* SOCK_STREAM or SOCK_DGRAM */
@@ -85,7 +95,8 @@ void sb_address_map(struct sb_address *address);
  * SB_ADDRESS_TEXT_SIZE bytes. Returns text. A Unix address without a path gives "unix:". */
 char *sb_address_format(const struct sb_address *address, char *text);
 
-/* The same without the scheme: "127.0.0.1:80", "[::1]:80", "/path", "@name"; "unix peer" where there is no address. */
+/* The same without the scheme: "127.0.0.1:80", "[::1]:80", "/path", "@name"; where there is no address
+ * "pid 4711 uid 1000", or "unix peer" when that is not known. */
 char *sb_address_format_peer(const struct sb_address *address, char *text);
 
 /* "tcp", "udp", "unix" or "unixgram". The string is static. */

@@ -91,7 +91,8 @@ int sb_fileno(const struct sb_request *request);
 const struct sb_address *sb_client_address(const struct sb_request *request);
 int sb_local_address(const struct sb_request *request, struct sb_address *ret_address);
 
-/* client_address as text, "127.0.0.1:4711"; owned by the request. */
+/* client_address as text, "127.0.0.1:4711", or of a Unix connection without an address "pid 4711 uid 1000"; owned by the
+ * request. */
 const char *sb_client_name(struct sb_request *request);
 
 /* Process, user and group at the other end of a Unix connection, as they were at connect(2) (unix(7), SO_PEERCRED).

@@ -19,7 +19,8 @@ extern "C" {
 #pragma GCC visibility push(default)
 
 #define SB_SCOREBOARD_MAGIC 0x7362736bu
-#define SB_SCOREBOARD_VERSION 2
+#define SB_SCOREBOARD_VERSION 3
+#define SB_SLOT_PEER_SIZE 60
 
 enum sb_state {
     SB_FREE,            /* nobody's; its counters still count in the totals */
@@ -41,12 +42,12 @@ struct sb_slot {
     uint64_t since_ns;          /* CLOCK_MONOTONIC_COARSE, when state was entered */
     uint64_t served, errors;    /* requests finished, and those of them that failed */
     uint64_t truncated;         /* datagrams cut off at max_packet_size */
-    uint32_t traced;            /* 0: not, else 1 + the slot's number */
-    uint8_t peer[28];           /* struct sockaddr of the last caller, cut at 28 bytes (all of sockaddr_in6) */
     uint64_t held_up;           /* of a loop of fibers: how often a handler has held it for too long */
+    uint32_t traced;            /* 0: not, else 1 + the slot's number */
     uint32_t retired;           /* a worker of prefork: takes no more requests */
     uint16_t port;              /* of a traced slot: its caller's now, host byte order; 0: none */
-    uint8_t padding[34];
+    uint16_t peer_size;         /* sb_address.size of the last caller */
+    uint8_t peer[SB_SLOT_PEER_SIZE];    /* the beginning of its sb_address: all of IP's, and of a Unix socket's owner */
 };
 
 struct sb_scoreboard {
@@ -84,7 +85,9 @@ void sb_scoreboard_close(const struct sb_scoreboard *board);
 /* The n-th slot, n below board->slot_count. */
 const struct sb_slot *sb_scoreboard_slot(const struct sb_scoreboard *board, unsigned n);
 
-/* A slot's last caller; of a Unix socket just that it was one. False, and *ret_address untouched: none yet. */
+/* A slot's last caller: its address, or of a Unix socket without one its owner. A path or abstract name of more bytes
+ * than there is room for ends after 55 of them, with "..."; it is whatever its owner chose, control characters too.
+ * False, and *ret_address untouched: none yet. */
 bool sb_slot_peer(const struct sb_slot *slot, struct sb_address *ret_address);
 
 /* The trace, as long as the board is there; *ret_count: how many events it holds by now. It begins with the server,

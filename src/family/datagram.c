@@ -27,8 +27,10 @@ static void report_truncated(struct sb_request *request, size_t size)
 
 void sb_datagram_arrived(struct sb_request *request, size_t size, size_t kept, socklen_t address_size)
 {
-    request->client.size = address_size;
+    request->client.size = address_size > offsetof(struct sockaddr_un, sun_path) ? address_size : 0;
     request->client.socktype = SOCK_DGRAM;
+    if (address_size <= offsetof(struct sockaddr_un, sun_path))
+        request->client.owner = (struct sb_address_owner){ .family = AF_UNIX };
     sb_address_unmap(&request->client);
     request->input_end = kept;
     if (size > kept)

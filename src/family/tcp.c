@@ -137,6 +137,25 @@ static void ask_for_client(int fd, struct sb_address *client)
     client->size = getpeername(fd, &client->sa, &size) < 0 ? 0 : size;
 }
 
+/* Who has not bound a Unix socket is told apart by process and user. */
+static void ask_for_owner(struct sb_request *request)
+{
+    struct sb_credentials peer = { 0 };
+    bool known = sb_peer_credentials(request, &peer) == 0;
+    request->client.owner = (struct sb_address_owner){ .family = AF_UNIX, .known = known, .pid = peer.pid,
+                                                       .uid = peer.uid };
+    request->client.size = 0;
+}
+
+static void know_client(struct sb_request *request)
+{
+    request->client.socktype = SOCK_STREAM;
+    if (request->listener->address.sa.sa_family != AF_UNIX)
+        sb_address_unmap(&request->client);
+    else if (request->client.size <= offsetof(struct sockaddr_un, sun_path))
+        ask_for_owner(request);
+}
+
 int sb_tcp_admit(struct sb_listener *listener, int fd, const struct sb_address *client, struct sb_request **ret_request)
 {
     struct sb_request *request = sb_request_new(listener, fd, 0);
@@ -146,8 +165,7 @@ int sb_tcp_admit(struct sb_listener *listener, int fd, const struct sb_address *
         request->client = *client;
     else
         ask_for_client(fd, &request->client);
-    request->client.socktype = SOCK_STREAM;
-    sb_address_unmap(&request->client);
+    know_client(request);
     if (listener->address.sa.sa_family == AF_UNIX && request->timeout_ms >= 0)
         sb_settimeout(request, request->timeout_ms);
     if (sb_log_is_verbose(&listener->server->log))

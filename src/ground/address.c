@@ -302,6 +302,17 @@ static bool has_path(const struct sb_address *address)
     return address->size > offsetof(struct sockaddr_un, sun_path);
 }
 
+static void format_owner(const struct sb_address *address, char *text)
+{
+    const struct sb_address_owner *owner = &address->owner;
+    if (address->size != 0 || owner->family != AF_UNIX || !owner->known)
+        snprintf(text, SB_ADDRESS_TEXT_SIZE, "unix peer");
+    else if (owner->pid == 0)
+        snprintf(text, SB_ADDRESS_TEXT_SIZE, "uid %u", owner->uid);
+    else
+        snprintf(text, SB_ADDRESS_TEXT_SIZE, "pid %d uid %u", owner->pid, owner->uid);
+}
+
 char *sb_address_format_peer(const struct sb_address *address, char *text)
 {
     char host[INET6_ADDRSTRLEN];
@@ -317,7 +328,7 @@ char *sb_address_format_peer(const struct sb_address *address, char *text)
     } else if (has_path(address)) {
         format_unix(address, text);
     } else {
-        snprintf(text, SB_ADDRESS_TEXT_SIZE, "unix peer");
+        format_owner(address, text);
     }
     return text;
 }

@@ -12,6 +12,7 @@
 #include "../gate.h"
 #include "../ground/clock.h"
 #include "../handlers.h"
+#include "../verbs/peer.h"
 
 #define DEFAULT_PROCESSES 4
 
@@ -126,10 +127,14 @@ static void describe_callers(struct sb_server *server, pid_t pid, char *text, si
         count += sb_slot_peer(slot, count == 0 ? &address : &other);
     }
     text[0] = '\0';
+    if (count == 0)
+        return;
+    sb_address_format_peer(&address, peer);
+    sb_make_harmless(peer, strlen(peer));
     if (count == 1)
-        snprintf(text, size, " while serving %s", sb_address_format_peer(&address, peer));
-    else if (count > 1)
-        snprintf(text, size, " while serving %s and %u more", sb_address_format_peer(&address, peer), count - 1);
+        snprintf(text, size, " while serving %s", peer);
+    else
+        snprintf(text, size, " while serving %s and %u more", peer, count - 1);
 }
 
 static void report(struct sb_server *server, const struct sb_child *child)

@@ -226,7 +226,7 @@ class Caller:
     def __init__(self, server):
         self.socket = dial(server.address)
         local = self.socket.getsockname()
-        self.name = '%s:%d' % local if isinstance(local, tuple) else 'unix peer'
+        self.name = '%s:%d' % local if isinstance(local, tuple) else 'pid %d uid %d' % (os.getpid(), os.getuid())
 
     def __enter__(self):
         return self
