@@ -1,5 +1,4 @@
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,6 +6,7 @@
 
 #include "commands.h"
 #include "config.h"
+#include "program.h"
 
 #define NAMES "serve, client, load, compare, list, new or status"
 
@@ -56,20 +56,9 @@ static const struct command *find_command(const char *name)
     return NULL;
 }
 
-/* A closed 0, 1 or 2 would otherwise become the number of a socket. */
-static void fill_standard_descriptors(void)
-{
-    int fd;
-    do
-        fd = open("/dev/null", O_RDWR);
-    while (fd >= 0 && fd <= STDERR_FILENO);
-    if (fd >= 0)
-        close(fd);
-}
-
 int main(int argc, char **argv)
 {
-    fill_standard_descriptors();
+    program_begin("switchboard");
     if (argc < 2) {
         fprintf(stderr, "switchboard: the command is missing: " NAMES "\n");
         return 2;
@@ -87,6 +76,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "switchboard: there is no command '%s': use " NAMES "\n", argv[1]);
         return 2;
     }
+    program_rename(command->full_name);
     argv[1] = (char *)command->full_name;
     return command->run(argc - 1, argv + 1);
 }

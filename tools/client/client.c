@@ -32,7 +32,11 @@ void client_fail(struct client *client, const char *format, ...)
 void client_check_output(struct client *client)
 {
     if (client->reply.output_error && !client->done)
-        client_fail(client, "cannot write to standard output: %s", strerror(client->reply.output_error));
+        client_fail(client, "cannot keep a message: %s", strerror(client->reply.output_error));
+    if (client->reply.output_lost && !client->done) {
+        client->done = true;
+        client->status = 1;
+    }
 }
 
 void client_end_reply(struct client *client)

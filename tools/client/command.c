@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include <switchboard/address.h>
 #include "../arguments.h"
+#include "../program.h"
 #include "auth.h"
 #include "connect.h"
 #include "talk.h"
@@ -219,6 +220,7 @@ int main(int argc, char **argv)
         .talk = { .timeout_ms = -1, .recv_size = CLIENT_RECV_MAX },
     };
 
+    program_begin("switchboard client");
     if (!options.messages) {
         fprintf(stderr, "switchboard client: out of memory\n");
         return 1;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/types.h>
+#include "../program.h"
 #include "../show.h"
 
 /* Bytes. They are printed as they come, so it is a bound for nonsense only: below the number that four bytes of text
@@ -13,8 +14,7 @@
 
 static void flush(struct reply *reply)
 {
-    if (ferror(stdout) || fflush(stdout) == EOF)
-        reply->output_error = errno;
+    reply->output_lost |= program_flush() < 0;
 }
 
 static void print(struct reply *reply, const char *bytes, size_t size)
@@ -47,7 +47,7 @@ static void stop_gathering(struct reply *reply)
 static void show_gathered(struct reply *reply)
 {
     stop_gathering(reply);
-    if (reply->output_error == 0) {
+    if (reply->output_error == 0 && !reply->output_lost) {
         show_bytes(stdout, reply_is_framed(reply) ? "message" : "bare", reply->messages, reply->gathered,
                    reply->gathered_size);
         flush(reply);

@@ -30,7 +30,8 @@ struct reply {
     FILE *gathering;        /* a message that will be shown when it is complete */
     char *gathered;
     size_t gathered_size;
-    int output_error;       /* an errno */
+    int output_error;       /* an errno: a message cannot be kept until it is shown */
+    bool output_lost;       /* standard output takes no more, which has been said */
 };
 
 /* The options stay the caller's. reply_close() frees what it holds. */
@@ -42,7 +43,7 @@ bool reply_is_framed(const struct reply *reply);
 bool reply_is_unfinished(const struct reply *reply);
 
 /* Takes what one receive brought. Size 0: an empty datagram. 0, or -errno as sb_frame_decode(), and decoder.why. After
- * this and the next two the output may have failed: output_error. */
+ * this and the next two the output may have failed: output_error, output_lost. */
 int reply_take(struct reply *reply, const char *bytes, size_t size);
 
 /* The end of a connection, where it is shown. */

@@ -11,6 +11,8 @@
 #include "../arguments.h"
 #include "../clock.h"
 #include "../descriptors.h"
+#include "../program.h"
+#include "../signals.h"
 #include "contestants.h"
 #include "match.h"
 #include "output.h"
@@ -221,30 +223,21 @@ static int choose_matches(struct comparison *comparison, const struct arguments 
 
 static volatile bool stopped;
 
-/* A second one finds the default, and ends at once; servers and load die with this process. */
 static void on_signal(int signo)
 {
     (void)signo;
     stopped = true;
 }
 
+/* Servers and load die with this process. */
 static void catch_signals(void)
 {
-    struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESETHAND };
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    signal(SIGPIPE, SIG_IGN);
+    signals_end_by(SIGINT, on_signal);
+    signals_end_by(SIGTERM, on_signal);
+    signals_end_by(SIGQUIT, on_signal);
+    signals_end_by(SIGHUP, on_signal);
+    signals_survive(SIGPIPE);
     signal(SIGCHLD, SIG_DFL);
-}
-
-static int check_output(void)
-{
-    if (fflush(stdout) == 0 && !ferror(stdout))
-        return 0;
-    int r = -errno;
-    if (r != -EPIPE)
-        fprintf(stderr, "switchboard compare: cannot write to standard output: %s\n", strerror(-r));
-    return r < 0 ? r : -EIO;
 }
 
 static int play(struct comparison *comparison, const struct arguments *arguments)
@@ -256,7 +249,7 @@ static int play(struct comparison *comparison, const struct arguments *arguments
         table_print(comparison, match, stdout);
         if (i == 0 && comparison->prediction)
             predict_print(comparison, stdout);
-        written = check_output();
+        written = program_flush();
     }
     comparison->complete = r == 0 && written == 0;
     if (r == -ECANCELED)
@@ -377,6 +370,7 @@ int main(int argc, char **argv)
     };
     struct comparison comparison = { .argc = argc, .argv = argv };
     struct outputs outputs = { 0 };
+    program_begin("switchboard compare");
     setlocale(LC_CTYPE, "");
     argument_parse(&argp, argc, argv, &arguments);
     arguments.options.timelines = arguments.html || arguments.json;

@@ -5,6 +5,7 @@
 #include <switchboard/address.h>
 #include "../arguments.h"
 #include "../caller.h"
+#include "../program.h"
 #include "generator.h"
 #include "learn.h"
 #include "load.h"
@@ -170,6 +171,7 @@ static int run(const struct options *options)
 int main(int argc, char **argv)
 {
     struct options options = { .clients = 16, .timeout = 10 };
+    program_begin("switchboard load");
     argument_parse(&parser, argc, argv, &options);
     int status = run(&options);
     free(options.question);

@@ -11,6 +11,8 @@
 
 #include "../arguments.h"
 #include "../plugins.h"
+#include "../program.h"
+#include "../signals.h"
 #include "identity.h"
 
 #define DEFAULT_IDLE_TIMEOUT_MS 300000
@@ -184,30 +186,23 @@ static int load_handlers(char *names, const struct sb_handler **handlers)
 
 /* --- serving ------------------------------------------------------------------------------------------------------ */
 
-static struct sb_server *server;
+static struct sb_server *server;    /* NULL: not yet, or no longer */
 
 static volatile sig_atomic_t stopped;
 
-static void on_signal(int signo)
+static void stop(int signo)
 {
     stopped = signo;
-    sb_server_stop(server);
+    if (server)
+        sb_server_stop(server);
 }
 
-/* The first signal of a kind stops, a second one finds the default and ends at once. */
 static void catch_signals(void)
 {
-    struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESETHAND };
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    signal(SIGPIPE, SIG_IGN);
+    signals_end_by(SIGINT, stop);
+    signals_end_by(SIGTERM, stop);
+    signals_survive(SIGPIPE);
     signal(SIGCHLD, SIG_DFL);   /* ignored, the children of handlers would vanish before anybody waits for them */
-}
-
-static void release_signals(void)
-{
-    signal(SIGINT, SIG_DFL);
-    signal(SIGTERM, SIG_DFL);
 }
 
 static int announce(void)
@@ -216,10 +211,7 @@ static int announce(void)
     for (unsigned i = 0; (address = sb_server_address(server, i)) != NULL; i++)
         printf("listening %s handler=%s strategy=%s pid=%d\n", address, sb_server_handler_name(server),
                sb_server_strategy(server), (int)getpid());
-    if (fflush(stdout) == 0)
-        return 0;
-    fprintf(stderr, "switchboard: cannot write to standard output: %s\n", strerror(errno));
-    return -EIO;
+    return program_flush();
 }
 
 static int create(const struct arguments *arguments, const struct sb_handler *const *handlers)
@@ -248,7 +240,8 @@ static int run(const struct arguments *arguments, const struct identity *identit
     r = announce();
     if (r == 0)
         r = arguments->once ? serve_once(arguments) : sb_server_serve_forever(server);
-    release_signals();
+    signal(SIGINT, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
     return r;
 }
 
@@ -266,7 +259,9 @@ int serve_main(int argc, char **argv)
         r = create(&arguments, handlers);
     if (r == 0)
         r = run(&arguments, &identity);
-    sb_server_destroy(server);
+    struct sb_server *ended = server;
+    server = NULL;
+    sb_server_destroy(ended);
     free(names);
-    return r < 0 ? 1 : 0;
+    return r < 0;
 }

@@ -1,0 +1,60 @@
+#include "signals.h"
+
+#include <signal.h>
+#include <stddef.h>
+#include <unistd.h>
+
+/* Our init (init.h) sends on what it gets, and a whole group may be sent what it gets: so a signal may come twice at
+ * first, once from either. */
+enum { DIRECT, SENT_ON, WAYS };
+
+static void (*endings[NSIG])(int signo);
+static volatile sig_atomic_t seen[NSIG][WAYS];
+
+void signals_unblock(void)
+{
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+void signals_leave(int signo)
+{
+    sigset_t only;
+    signal(signo, SIG_DFL);
+    sigemptyset(&only);
+    sigaddset(&only, signo);
+    pthread_sigmask(SIG_UNBLOCK, &only, NULL);
+    raise(signo);
+    _exit(128 + signo);
+}
+
+static void on_ending(int signo, siginfo_t *info, void *context)
+{
+    volatile sig_atomic_t *times = &seen[signo][info->si_code == SI_QUEUE ? SENT_ON : DIRECT];
+    (void)context;
+    if (*times)
+        signals_leave(signo);
+    *times = 1;
+    endings[signo](signo);
+}
+
+void signals_end_by(int signo, void (*end)(int signo))
+{
+    struct sigaction action = { .sa_sigaction = on_ending, .sa_flags = SA_SIGINFO }, former;
+    if (signo == SIGHUP && sigaction(signo, NULL, &former) == 0 && former.sa_handler == SIG_IGN)
+        return;
+    endings[signo] = end;
+    sigaction(signo, &action, NULL);
+}
+
+static void do_nothing(int signo)
+{
+    (void)signo;
+}
+
+void signals_survive(int signo)
+{
+    struct sigaction action = { .sa_handler = do_nothing, .sa_flags = SA_RESTART };
+    sigaction(signo, &action, NULL);
+}
