@@ -53,11 +53,24 @@ static void follow_parent(const struct sb_server *server)
         prctl(PR_SET_PDEATHSIG, SIGKILL);
 }
 
+static void do_nothing(int signo)
+{
+    (void)signo;
+}
+
+/* What a terminal or a service manager sends to a whole group, and what a write to somebody who has left brings. */
+static bool is_survived(int signo)
+{
+    return signo == SIGHUP || signo == SIGINT || signo == SIGQUIT || signo == SIGTERM || signo == SIGPIPE;
+}
+
+/* Ignored, a signal would be so in every program that a handler starts, too: execve(2) resets handlers only. */
 static void reset_signals(const struct sb_server *server, const sigset_t *mask)
 {
     for (int signo = 1; signo < NSIG; signo++)
         if (sigismember(&server->reaper->handled, signo) == 1)
-            signal(signo, signo == SIGINT || signo == SIGTERM ? SIG_IGN : SIG_DFL);
+            sigaction(signo, &(struct sigaction){ .sa_handler = is_survived(signo) ? do_nothing : SIG_DFL,
+                                                  .sa_flags = SA_RESTART }, NULL);
     sigprocmask(SIG_SETMASK, mask, NULL);
 }
 

@@ -43,8 +43,9 @@ int sb_children_open(struct sb_server *server);
 /* Remembers which signals have a handler, so that a child can reset just these. */
 void sb_child_note_signals(struct sb_server *server);
 
-/* Forks. The child has default signal dispositions, but ignores SIGINT and SIGTERM where the program handles them: a
- * terminal, or systemd, sends them to parent and children alike, and the parent decides when its children end. It calls
+/* Forks. Where the program handles a signal, the child has the default, but for SIGHUP, SIGINT, SIGQUIT and SIGTERM a
+ * handler that does nothing: a terminal, or systemd, sends them to parent and children alike, and the parent decides when
+ * its children end; and so for SIGPIPE. Ignored they would be in the programs, too, that a handler starts. It calls
  * run and leaves by _exit with what that returns.
  * child is the strategy's from then on, until sb_child_reap() gives it back. Errors: -EAGAIN, -ENOMEM, -EMFILE. */
 int sb_child_start(struct sb_server *server, struct sb_children *children, struct sb_child *child,

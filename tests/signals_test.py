@@ -168,6 +168,63 @@ class Blocked(Case):
         return int(re.search(r'SigBlk:\s*(\w+)', status)[1], 16) >> (signo - 1) & 1
 
 
+class Programs(Case):
+    """What a handler starts has no signal blocked, and none ignored."""
+
+    GLIBC = 3 << 31     # signals 32 and 33 are its own, and some of its ways leave them ignored
+
+    def expect_default(self, server, ways=('popen', 'system', 'spawn', 'fork'), ignored=0):
+        with server.call() as caller, caller.makefile('rw') as talk:
+            for way in ways:
+                talk.write(way + '\n')
+                talk.flush()
+                said = dict(talk.readline().split() for _ in range(2))
+                self.assertEqual(int(said['SigBlk:'], 16), 0, way)
+                self.assertEqual(int(said['SigIgn:'], 16) & ~self.GLIBC, ignored, way)
+
+    @for_each(strategies)
+    def test_by_every_way(self, strategy):
+        for prepare in start_plain, start_blocked:
+            server = self.serve(os.environ['PLUGIN_PROGRAMS'], strategy, prepare=prepare)
+            self.expect_default(server)
+            server.send(signal.SIGTERM)
+            server.ends()
+            server.close()
+
+    @for_each(strategies)
+    def test_what_nohup_ignores_stays_ignored(self, strategy):
+        server = self.serve(os.environ['PLUGIN_PROGRAMS'], strategy, prepare=start_ignoring(signal.SIGHUP))
+        server.send(signal.SIGHUP)
+        self.expect_default(server, ignored=1 << (signal.SIGHUP - 1))
+        server.send(signal.SIGTERM)
+        server.ends()
+
+    @for_each(strategies)
+    def test_the_shell_handler(self, strategy):
+        server = self.serve('shell', strategy, options=('-o', 'frame=u32'))
+        with server.call() as caller:
+            line = b'grep -E "SigBlk|SigIgn" /proc/self/status'
+            caller.sendall(len(line).to_bytes(4, 'big') + line)
+            with caller.makefile('rb') as talk:
+                said = talk.read(int.from_bytes(talk.read(4), 'big')).decode()
+        for field in 'SigBlk', 'SigIgn':
+            self.assertEqual(int(re.search(field + r':\s*(\w+)', said)[1], 16) & ~self.GLIBC, 0, said)
+
+    @for_each(['fork', 'prefork:2', 'prefork:2+thread'])
+    def test_and_yet_a_child_survives_what_a_terminal_sends_to_all(self, strategy):
+        server = self.serve('upper', strategy)
+        with server.call() as caller:
+            caller.sendall(b'a')
+            self.assertEqual(caller.recv(10), b'A')
+            for child in until(lambda: children_of(server.process.pid), 'a child'):
+                for signo in [*ENDING, signal.SIGPIPE]:
+                    os.kill(child, signo)
+            caller.sendall(b'b')
+            self.assertEqual(caller.recv(10), b'B')
+        server.send(signal.SIGTERM)
+        server.ends()
+
+
 class First(Case):
     """Process 1 of a container."""
 

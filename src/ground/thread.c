@@ -1,17 +1,12 @@
 #include "thread.h"
 
-#include <signal.h>
-
 static pthread_attr_t joinable_attributes, detached_attributes;
 
 static void init_one(pthread_attr_t *attributes, int detach_state)
 {
-    sigset_t all;
-    sigfillset(&all);
     pthread_attr_init(attributes);
     pthread_attr_setstacksize(attributes, SB_STACK_SIZE);
     pthread_attr_setdetachstate(attributes, detach_state);
-    pthread_attr_setsigmask_np(attributes, &all);
 }
 
 static void init_attributes(void)

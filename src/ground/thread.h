@@ -1,5 +1,6 @@
-/* Threads as every strategy here starts them: all signals blocked, so that the program's own thread gets them, and a
- * stack of SB_STACK_SIZE. Private. */
+/* Threads as every strategy here starts them: with a stack of SB_STACK_SIZE, and the signal mask of the thread in which
+ * the program serves. More must not be blocked, for the programs that a handler starts inherit that. The kernel gives a
+ * process's signal to its main thread first. Private. */
 #ifndef THREAD_H
 #define THREAD_H
 

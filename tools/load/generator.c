@@ -18,6 +18,9 @@ struct shared {
     struct load_call calls[];
 };
 
+/* A terminal sends them to all; the parent decides when this ends, and takes it along however it ends. */
+static const int group_signals[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM };
+
 static int keep_to_cpu(int cpu, struct load_result *result)
 {
     cpu_set_t only;
@@ -35,8 +38,8 @@ static void generate(struct shared *shared, struct load_plan plan, pid_t parent)
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
         _exit(1);
-    signal(SIGINT, SIG_IGN);
-    signal(SIGTERM, SIG_IGN);
+    for (unsigned i = 0; i < sizeof group_signals / sizeof *group_signals; i++)
+        signal(group_signals[i], SIG_IGN);
     prctl(PR_SET_TIMERSLACK, 1);
     plan.calls = plan.calls_room > 0 ? shared->calls : NULL;
     shared->r = keep_to_cpu(plan.cpu, &shared->result);
