@@ -99,7 +99,7 @@ static int base_process_request(struct sb_request *request)
     int r = methods(server)->finish_request(request);
     sb_worker.request = NULL;
     if (r == -ECANCELED && request->in_loop)
-        sb_server_log(server, SB_LOG_WARNING, "the drain deadline has passed: cutting off 1 request");
+        sb_drain_log_cut(server, 1);
     else if (r < 0 && r != -ECANCELED)
         methods(server)->handle_error(request, r);
     sb_request_end(request);

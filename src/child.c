@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/param.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -176,11 +177,17 @@ struct sb_child *sb_child_reap(struct sb_server *server, struct sb_children *chi
 static void reap_until(struct sb_server *server, struct sb_children *children, int64_t deadline_ns,
                        void (*reaped)(struct sb_server *, struct sb_child *))
 {
-    struct pollfd fd = { .fd = server->reaper->fd, .events = POLLIN };
+    struct pollfd fds[] = { { .fd = server->reaper->fd, .events = POLLIN },
+                            { .fd = server->signals.cut.fd, .events = POLLIN } };
     struct sb_child *child;
     while (!LIST_EMPTY(&children->list)) {
-        if (poll(&fd, 1, sb_remaining_ms(deadline_ns)) == 0)
+        if (poll(fds, 2, sb_remaining_ms(deadline_ns)) == 0)
             return;
+        if (fds[1].revents) {
+            fds[1].fd = -1;
+            if (sb_signals_hurrying(&server->signals))
+                deadline_ns = MIN(deadline_ns, sb_deadline_ns(CUT_GRACE_MS));
+        }
         while ((child = sb_child_reap(server, children)) != NULL)
             reaped(server, child);
     }
@@ -208,7 +215,7 @@ void sb_children_drain(struct sb_server *server, struct sb_children *children, i
     reap_until(server, children, sb_deadline_ns(timeout_ms < 0 ? -1 : timeout_ms - quiet_ms), reaped);
     unsigned left = kill_all(children);
     if (left > 0)
-        sb_server_log(server, SB_LOG_WARNING, "the drain deadline has passed: ending %u process%s", left,
+        sb_server_log(server, SB_LOG_WARNING, "%s: ending %u process%s", sb_drain_reason(server), left,
                       left == 1 ? "" : "es");
     reap_until(server, children, NEVER, reaped);
 }

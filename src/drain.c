@@ -4,8 +4,12 @@
 
 #include "ground/clock.h"
 
+#define HURRY_MS 50
+
 int sb_drain_ms(const struct sb_server *server)
 {
+    if (sb_signals_hurrying(&server->signals))
+        return 0;
     return sb_signals_retiring(&server->signals) ? -1 : server->config.drain_timeout_ms;
 }
 
@@ -19,8 +23,7 @@ int64_t sb_drain_deadline_ns(struct sb_server *server)
 
 void sb_drain_reset(struct sb_server *server)
 {
-    atomic_store(&server->signals.drain_deadline_ns, 0);
-    sb_wakeup_clear(&server->signals.cut);
+    sb_signals_reset(&server->signals);
 }
 
 void sb_drain_announce(const struct sb_server *server, unsigned left)
@@ -31,9 +34,14 @@ void sb_drain_announce(const struct sb_server *server, unsigned left)
                       left == 1 ? "" : "s");
 }
 
+const char *sb_drain_reason(const struct sb_server *server)
+{
+    return sb_signals_hurrying(&server->signals) ? "told to end at once" : "the drain deadline has passed";
+}
+
 void sb_drain_log_cut(const struct sb_server *server, unsigned left)
 {
-    sb_server_log(server, SB_LOG_WARNING, "the drain deadline has passed: cutting off %u request%s", left,
+    sb_server_log(server, SB_LOG_WARNING, "%s: cutting off %u request%s", sb_drain_reason(server), left,
                   left == 1 ? "" : "s");
 }
 
@@ -43,9 +51,15 @@ void sb_cut(struct sb_server *server)
     sb_books_cut(&server->books);
 }
 
+/* A signal handler can wake nobody who waits on a condition, so the wait looks up now and then. */
 static unsigned wait_for_requests(struct sb_server *server, int timeout_ms)
 {
-    return sb_books_wait(&server->books, sb_deadline_ns(timeout_ms));
+    int64_t deadline_ns = sb_deadline_ns(timeout_ms);
+    unsigned left;
+    do
+        left = sb_books_wait(&server->books, MIN(deadline_ns, sb_deadline_ns(HURRY_MS)));
+    while (left > 0 && sb_now_ns() < deadline_ns && !sb_signals_hurrying(&server->signals));
+    return left;
 }
 
 void sb_drain(struct sb_server *server)
@@ -60,7 +74,7 @@ void sb_drain(struct sb_server *server)
         return;
     sb_drain_log_cut(server, left);
     sb_cut(server);
-    left = wait_for_requests(server, CUT_GRACE_MS);
+    left = sb_books_wait(&server->books, sb_deadline_ns(CUT_GRACE_MS));
     if (left > 0)
         sb_server_log(server, SB_LOG_ERROR, "%u request%s cannot be interrupted and %s left behind", left,
                       left == 1 ? "" : "s", left == 1 ? "is" : "are");

@@ -10,7 +10,8 @@
 /* What a request has left to end once it is cut off. */
 #define CUT_GRACE_MS 500
 
-/* How long running requests have: config.drain_timeout_ms, and without limit (-1) in a worker that retires. */
+/* How long running requests have: config.drain_timeout_ms, 0 after sb_server_stop_now(), and without limit (-1) in a
+ * worker that retires. */
 int sb_drain_ms(const struct sb_server *server);
 
 /* When requests that a loop itself handles end after a stop: that is settled when one first asks. reset: when serving
@@ -18,7 +19,8 @@ int sb_drain_ms(const struct sb_server *server);
 int64_t sb_drain_deadline_ns(struct sb_server *server);
 void sb_drain_reset(struct sb_server *server);
 
-/* The two lines of a drain. */
+/* The two lines of a drain, and why it is over. */
+const char *sb_drain_reason(const struct sb_server *server);
 void sb_drain_announce(const struct sb_server *server, unsigned left);
 void sb_drain_log_cut(const struct sb_server *server, unsigned left);
 

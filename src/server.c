@@ -255,7 +255,7 @@ int sb_server_handle_request(struct sb_server *server)
 static void bound_own_request(const struct sb_server *server)
 {
     const struct sb_request *request = sb_worker.request;
-    int drain_ms = server->config.drain_timeout_ms;
+    int drain_ms = sb_drain_ms(server);
     if (!request || request->server != server || request->datagram || drain_ms < 0 || (server->traits & SB_YIELDS))
         return;
     int saved = errno;
@@ -267,6 +267,12 @@ void sb_server_stop(struct sb_server *server)
 {
     bound_own_request(server);
     sb_signals_stop(&server->signals);
+}
+
+void sb_server_stop_now(struct sb_server *server)
+{
+    sb_signals_hurry(&server->signals);
+    sb_server_stop(server);
 }
 
 /* Waits for the end of that serving: whether it has come before the deadline. */

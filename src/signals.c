@@ -22,14 +22,27 @@ void sb_signals_finish(struct sb_signals *signals)
 
 void sb_signals_stop(const struct sb_signals *signals)
 {
-    __atomic_store_n(signals->stopping, 1, __ATOMIC_RELEASE);
+    __atomic_fetch_or(signals->stopping, SB_STOPPING, __ATOMIC_RELEASE);
     sb_wakeup_set(&signals->stop);
 }
 
 void sb_signals_clear(const struct sb_signals *signals)
 {
     sb_wakeup_clear(&signals->stop);
-    __atomic_store_n(signals->stopping, 0, __ATOMIC_RELEASE);
+    __atomic_fetch_and(signals->stopping, ~(uint32_t)SB_STOPPING, __ATOMIC_RELEASE);
+}
+
+void sb_signals_hurry(const struct sb_signals *signals)
+{
+    __atomic_fetch_or(signals->stopping, SB_HURRYING, __ATOMIC_RELEASE);
+    sb_wakeup_set(&signals->cut);
+}
+
+void sb_signals_reset(struct sb_signals *signals)
+{
+    atomic_store(&signals->drain_deadline_ns, 0);
+    sb_wakeup_clear(&signals->cut);
+    __atomic_fetch_and(signals->stopping, ~(uint32_t)SB_HURRYING, __ATOMIC_RELEASE);
 }
 
 int sb_signals_expect_retirement(struct sb_signals *signals, int accepts)

@@ -22,7 +22,7 @@ PATIENCE_S = 120
 STRATEGIES = ['serial', 'thread', 'pool:2', 'fork', 'prefork:2', 'prethread:2', 'fiber:epoll', 'fiber:uring',
               'prefork:2+thread']
 TCP = 'tcp://127.0.0.1:0'
-ENDING = [signal.SIGINT, signal.SIGTERM]
+ENDING = [signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM]
 switchboard = None
 
 
@@ -223,6 +223,54 @@ class Programs(Case):
             self.assertEqual(caller.recv(10), b'B')
         server.send(signal.SIGTERM)
         server.ends()
+
+
+class Ending(Case):
+    @for_each(strategies)
+    def test_quit_waits_for_nobody_and_leaves_nothing_behind(self, strategy):
+        for before in None, signal.SIGTERM:
+            path = os.path.join(self.folder, 'socket')
+            server = self.serve('sleep', strategy, 'unix:' + path, options=('--drain-timeout=100000',))
+            with server.call() as caller, server.call() as silent:
+                caller.sendall(b'3600000\n')
+                silent.sendall(b'')
+                self.is_handled(server)
+                if before:
+                    server.send(before)
+                server.send(signal.SIGQUIT)
+                server.ends()
+                self.assertFalse(os.path.exists(path))
+                self.assertIn('told to end at once', server.read_log())
+                with contextlib.suppress(ConnectionResetError):
+                    self.assertEqual(caller.recv(1), b'')
+            self.assertFalse(any(map(process_exists, server.workers)))
+            server.close()
+
+    def is_handled(self, server):
+        until(lambda: re.search(r'sleeping', subprocess.run(
+            [switchboard, 'status', str(server.process.pid)], capture_output=True, text=True, check=True).stdout),
+              'somebody sleeps')
+
+    @for_each(strategies)
+    def test_a_closed_terminal_ends_it_as_term_does(self, strategy):
+        path = os.path.join(self.folder, 'socket')
+        server = self.serve('upper', strategy, 'unix:' + path)
+        with server.call() as caller:
+            caller.sendall(b'a')
+            self.assertEqual(caller.recv(10), b'A')
+        os.killpg(server.process.pid, signal.SIGHUP)
+        server.ends()
+        self.assertFalse(os.path.exists(path))
+
+    def test_once_its_only_request_is_taken_a_signal_cuts_that_off(self):
+        path = os.path.join(self.folder, 'socket')
+        server = self.serve('sleep', 'thread', 'unix:' + path, options=('--once',))
+        with server.call() as caller:
+            caller.sendall(b'3600000\n')
+            self.is_handled(server)
+            server.send(signal.SIGTERM)
+            server.ends()
+        self.assertFalse(os.path.exists(path))
 
 
 class First(Case):

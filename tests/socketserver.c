@@ -593,7 +593,8 @@ Test(socketserver, all)
         F(sb_scoreboard_open), F(sb_scoreboard_close), F(sb_scoreboard_slot), F(sb_scoreboard_totals),
         F(sb_state_name), F(sb_server_scoreboard),
         F(sb_discipline_parse), F(sb_discipline_name), F(sb_server_create), F(sb_server_listen),
-        F(sb_server_serve_forever), F(sb_server_handle_request), F(sb_server_stop), F(sb_server_shutdown),
+        F(sb_server_serve_forever), F(sb_server_handle_request), F(sb_server_stop), F(sb_server_stop_now),
+        F(sb_server_shutdown),
         F(sb_server_close), F(sb_server_destroy), F(sb_server_fileno), F(sb_server_address), F(sb_server_data),
         F(sb_server_handler_name), F(sb_server_log), F(sb_plugin_load_handler), F(sb_plugin_load_class),
 #undef F

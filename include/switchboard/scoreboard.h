@@ -54,7 +54,7 @@ struct sb_scoreboard {
     uint32_t magic, version;
     uint32_t slot_count, slot_size;
     int32_t pid;                /* the server's */
-    uint32_t stopping;          /* a stop was asked for */
+    uint32_t stopping;          /* 1: a stop was asked for; 2: what runs is to be cut off at once */
     uint64_t started_ns;        /* CLOCK_MONOTONIC */
     char strategy[64], handler[64];
     uint64_t accept_lock[8];    /* the mutex discipline's; not for readers */

@@ -105,6 +105,10 @@ int sb_server_handle_request(struct sb_server *server);
  * (which then ends as soon as it has taken who is there) and twice. */
 void sb_server_stop(struct sb_server *server);
 
+/* The same, and nobody is waited for: what runs, or is being waited for already, is cut off as at the drain deadline. Of
+ * the serving that runs, or of the close after it. */
+void sb_server_stop_now(struct sb_server *server);
+
 /* sb_server_stop(), and waits until the loop has ended; requests that the loop itself handles are cut off when the
  * drain deadline has passed. From a handler it does not wait, for the loop may be waiting for that handler. */
 void sb_server_shutdown(struct sb_server *server);

@@ -29,8 +29,9 @@ static void cut(struct sb_loop *loop)
 {
     if (loop->cutting)
         return;
-    if (!loop->gate->cut)
-        sb_drain_log_cut(loop->server, loop->n_tasks + loop->n_held);
+    unsigned left = loop->n_tasks + loop->n_held;
+    if (left > 0 && (!loop->gate->cut || sb_signals_hurrying(&loop->server->signals)))
+        sb_drain_log_cut(loop->server, left);
     loop->cutting = true;
     struct sb_task *task;
     LIST_FOREACH(task, &loop->all, link)

@@ -239,7 +239,7 @@ static int prepare(struct sb_server *server, struct state *state)
 /* The workers cut off their own requests at the drain deadline, and then need a moment to end. */
 static int patience_ms(const struct sb_server *server)
 {
-    int drain_ms = server->config.drain_timeout_ms;
+    int drain_ms = sb_drain_ms(server);
     return drain_ms < 0 ? -1 : drain_ms + CUT_GRACE_MS;
 }
 

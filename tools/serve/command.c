@@ -189,11 +189,14 @@ static int load_handlers(char *names, const struct sb_handler **handlers)
 static struct sb_server *server;    /* NULL: not yet, or no longer */
 
 static volatile sig_atomic_t stopped;
+static volatile sig_atomic_t answered;      /* of --once: its request has been taken, and has no limit any more */
 
 static void stop(int signo)
 {
     stopped = signo;
-    if (server)
+    if (server && (signo == SIGQUIT || answered))
+        sb_server_stop_now(server);
+    else if (server)
         sb_server_stop(server);
 }
 
@@ -201,6 +204,8 @@ static void catch_signals(void)
 {
     signals_end_by(SIGINT, stop);
     signals_end_by(SIGTERM, stop);
+    signals_end_by(SIGHUP, stop);
+    signals_end_by(SIGQUIT, stop);
     signals_survive(SIGPIPE);
     signal(SIGCHLD, SIG_DFL);   /* ignored, the children of handlers would vanish before anybody waits for them */
 }
@@ -225,6 +230,7 @@ static int create(const struct arguments *arguments, const struct sb_handler *co
 static int serve_once(const struct arguments *arguments)
 {
     int r = sb_server_handle_request(server);
+    answered = r == 1;
     if (r != 0 || stopped)
         return r < 0 ? r : 0;
     fprintf(stderr, "switchboard: no request came within %g s\n", arguments->config.timeout_ms / 1000.0);
@@ -240,8 +246,7 @@ static int run(const struct arguments *arguments, const struct identity *identit
     r = announce();
     if (r == 0)
         r = arguments->once ? serve_once(arguments) : sb_server_serve_forever(server);
-    signal(SIGINT, SIG_DFL);
-    signal(SIGTERM, SIG_DFL);
+    sb_server_close(server);    /* which may take a while; until then it can be told to hurry */
     return r;
 }
 
