@@ -43,12 +43,12 @@ static int set_key(struct sb_server *server, struct options *options, const char
     if (size == 0) {
         sb_server_log(server, SB_LOG_ERROR, "auth: the key in %s is empty: put a secret there, such as the output of "
                       "'head -c 32 /dev/urandom | base64'", source);
-        return -EINVAL;
+        return -EKEYREJECTED;
     }
     if (size > KEY_SIZE_MAX) {
         sb_server_log(server, SB_LOG_ERROR, "auth: the key in %s is too long: use one of at most %d bytes", source,
                       KEY_SIZE_MAX);
-        return -EINVAL;
+        return -EKEYREJECTED;
     }
     memcpy(options->key, key, size);
     options->key_size = size;
@@ -96,7 +96,7 @@ static int load_variable(struct sb_server *server, struct options *options)
         return set_key(server, options, value, strlen(value), options->key_env);
     sb_server_log(server, SB_LOG_ERROR, "auth: the environment variable %s is not set: set it to the key, or use "
                   "key-file", options->key_env);
-    return -EINVAL;
+    return -ENOKEY;
 }
 
 static int load_key(struct sb_server *server, struct options *options)

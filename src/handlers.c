@@ -88,7 +88,7 @@ static int check_traits(struct sb_server *server, unsigned classes, const char *
                       "the handler %s does not suit %s: %s%s", handler->name, where, why,
                       server->config.force ? " (forced)" : ", or --force to watch it go wrong");
         if (!server->config.force)
-            return -EPERM;
+            return -EINVAL;
     }
     return 0;
 }
@@ -118,7 +118,7 @@ static int check_locality(struct sb_server *server, const struct sb_address *add
                       ? "; --force if they may have it once they are authenticated"
                       : "; use 127.0.0.1, [::1] or a Unix socket, or put auth in front and --force it");
         if (!allowed)
-            return -EPERM;
+            return -EINVAL;
     }
     return 0;
 }

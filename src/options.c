@@ -166,14 +166,14 @@ static int check_block(struct sb_server *server, const struct sb_handler *handle
         return 0;
     sb_server_log(server, SB_LOG_ERROR, "handler %s: its option %s lies outside its options block: options_size must "
                   "be the block's sizeof", handler->name, option->name);
-    return -EINVAL;
+    return -ENOEXEC;
 }
 
 int sb_options_init(struct sb_server *server, struct sb_options *options)
 {
     for (const struct sb_option *option = options->handler->options; option && option->name; option++)
         if (check_block(server, options->handler, option) < 0)
-            return -EINVAL;
+            return -ENOEXEC;
     if (options->handler->options_size != 0 && !(options->block = calloc(1, options->handler->options_size)))
         return -ENOMEM;
     for (const struct sb_option *option = options->handler->options; option && option->name; option++) {

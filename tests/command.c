@@ -57,7 +57,7 @@ Test(command, a_taken_port_is_said_and_the_first_server_goes_on)
 
 Test(command, wrong_addresses_are_said)
 {
-    FAILS(1, "upper", "tcp://127.0.0.1:70000");
+    FAILS(2, "upper", "tcp://127.0.0.1:70000");
     SAYS("at most 65535");
     expect_one_line();
     FAILS(1, "upper", "tcp://no.such.host.invalid:80");
@@ -121,7 +121,7 @@ Test(command, a_regular_file_is_never_removed)
 Test(command, a_failing_second_address_takes_nothing_with_it)
 {
     make_path();
-    FAILS(1, "upper", address, "tcp://127.0.0.1:70000");
+    FAILS(2, "upper", address, "tcp://127.0.0.1:70000");
     cr_expect_lt(access(path, F_OK), 0, "the first address is undone");
     rmdir(folder);
 }
@@ -140,19 +140,36 @@ Test(command, misuse_is_status_two)
     FAILS(2, "upper", "--trace=1000001");
     FAILS(2, "upper", "--accept=perhaps");
     SAYS("shared, mutex, flock, pass or reuseport");
+    FAILS(2, "upper", "-s", "pool:2+pool:3");
+    SAYS("a strategy stands in it twice");
+    FAILS(2, "upper", "-s", "prefork:0");
+    SAYS("from 1 to");
+    FAILS(2, "upper", "--once", "-s", "prefork", "-a", "reuseport");
+    SAYS("wait at the wrong one");
+    FAILS(2, "auth+upper");
+    SAYS("there is no key");
+}
+
+/* What the command line says is good, but the machine is not as it says. */
+Test(command, what_is_not_there_is_status_one)
+{
+    FAILS(1, "./nosuch.so");
+    FAILS(1, "upper", "-s", "./nosuch.so");
+    FAILS(1, "auth+upper", "-o", "key-file=/nonexistent");
+    FAILS(1, "auth+upper", "-o", "key-env=SWITCHBOARD_NO_SUCH");
 }
 
 Test(command, unknown_names_are_said)
 {
-    FAILS(1, "nosuch");
+    FAILS(2, "nosuch");
     SAYS("there is no handler 'nosuch'");
     expect_one_line();
-    FAILS(1, "upper", "-s", "nosuch");
+    FAILS(2, "upper", "-s", "nosuch");
     SAYS("there is no strategy 'nosuch'");
     expect_one_line();
-    FAILS(1, "upper", "-o", "nosuch=1");
+    FAILS(2, "upper", "-o", "nosuch=1");
     SAYS("has no option 'nosuch'");
-    FAILS(1, "sleep", "-o", "ms=soon");
+    FAILS(2, "sleep", "-o", "ms=soon");
     SAYS("whole number");
     FAILS(1, "upper", "--user=no-such-user");
     SAYS("there is no user");
@@ -162,13 +179,13 @@ Test(command, unknown_names_are_said)
 
 Test(command, a_discipline_that_does_not_fit_is_refused)
 {
-    FAILS(1, "upper", "-a", "mutex", "tcp://127.0.0.1:0");
+    FAILS(2, "upper", "-a", "mutex", "tcp://127.0.0.1:0");
     SAYS("needs workers that share a listener");
-    FAILS(1, "upper", "-a", "flock", "-s", "prefork:2+fork", "tcp://127.0.0.1:0");
+    FAILS(2, "upper", "-a", "flock", "-s", "prefork:2+fork", "tcp://127.0.0.1:0");
     SAYS("could not wait for its children");
-    FAILS(1, "upper", "-s", "prefork", "-a", "pass", "udp://127.0.0.1:0");
+    FAILS(2, "upper", "-s", "prefork", "-a", "pass", "udp://127.0.0.1:0");
     SAYS("hands over connections");
-    FAILS(1, "upper", "-s", "prefork", "-a", "reuseport", "unix:@switchboard-test-reuseport");
+    FAILS(2, "upper", "-s", "prefork", "-a", "reuseport", "unix:@switchboard-test-reuseport");
     SAYS("reuseport is for tcp and udp");
 }
 
@@ -189,7 +206,7 @@ Test(command, bad_plugins_are_refused_with_the_reason)
     FAILS(1, "./no/such/plugin.so");
     SAYS("No such file");
     expect_one_line();
-    FAILS(1, plugin("PLUGIN_DOORMAN"));
+    FAILS(2, plugin("PLUGIN_DOORMAN"));
     SAYS("doorman+upper");
     FAILS(1, "upper", "-s", plugin("PLUGIN_GREETER"));
     SAYS("exports no sb_plugin_class");
@@ -198,14 +215,14 @@ Test(command, bad_plugins_are_refused_with_the_reason)
 Test(command, a_handler_is_refused_where_it_does_not_suit_unless_forced)
 {
     const char *tally = plugin("PLUGIN_TALLY");
-    FAILS(1, tally, "-s", "thread");
+    FAILS(2, tally, "-s", "thread");
     SAYS("not thread-safe");
     SAYS("--force");
-    FAILS(1, tally, "-s", "prefork");
+    FAILS(2, tally, "-s", "prefork");
     SAYS("keeps state");
-    FAILS(1, tally, "-s", "fork");
+    FAILS(2, tally, "-s", "fork");
     SAYS("keeps state");
-    FAILS(1, "count", "udp://127.0.0.1:0");
+    FAILS(2, "count", "udp://127.0.0.1:0");
     SAYS("needs a connection");
     struct served served = served_start((const char *const[]){ tally, "-s", "fork", "--force", "tcp://127.0.0.1:0",
                                                                NULL });
@@ -243,9 +260,9 @@ Test(command, visits_counts_together_in_threads_and_apart_in_processes)
     static const char *const shared[] = { "serial", "thread", "pool:3", "prethread:3", "fiber:epoll" };
     for (size_t i = 0; i < sizeof shared / sizeof *shared; i++)
         expect_counts(shared[i], NULL, (const char *const[]){ "1\n2\n", "3\n4\n", "5\n6\n" });
-    FAILS(1, "visits", "-s", "prefork");
+    FAILS(2, "visits", "-s", "prefork");
     SAYS("keeps state");
-    FAILS(1, "visits", "-s", "fork");
+    FAILS(2, "visits", "-s", "fork");
     SAYS("keeps state");
     expect_counts("fork", "--force", (const char *const[]){ "1\n2\n", "1\n2\n", "1\n2\n" });
 }
@@ -254,7 +271,7 @@ Test(command, handlers_compose)
 {
     char list[512];
     snprintf(list, sizeof list, "%s+bytes", plugin("PLUGIN_DOORMAN"));
-    FAILS(1, list, "-o", "max=5", "tcp://127.0.0.1:0");
+    FAILS(2, list, "-o", "max=5", "tcp://127.0.0.1:0");
     SAYS("write doorman.max or bytes.max");
     struct served served = served_start((const char *const[]){ list, "tcp://127.0.0.1:0", "-o", "word=please", "-o",
                                                                "bytes.max=100", NULL });

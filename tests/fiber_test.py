@@ -474,7 +474,7 @@ class HeldUp(FiberTest):
     def test_a_handler_that_says_so_is_refused_but_when_forced(self, strategy):
         command = [switchboard, 'serve', '-s', strategy, 'spin', TCP]
         refused = subprocess.run(command, capture_output=True, timeout=PATIENCE_S, text=True, check=False)
-        self.assertEqual(refused.returncode, 1)
+        self.assertEqual(refused.returncode, 2)
         self.assertIn('the handler spin does not suit %s: it blocks its thread, and there all requests share that '
                       'thread; use thread or fork' % strategy, refused.stderr)
         self.assertEqual(refused.stderr.count('\n'), 1)
@@ -1194,7 +1194,7 @@ class Uring(FiberTest):
     def test_an_engine_that_there_is_not_is_an_error(self, strategy):
         run = subprocess.run([switchboard, 'serve', '-s', strategy, 'upper', TCP], capture_output=True,
                              timeout=PATIENCE_S, text=True, check=False)
-        self.assertEqual(run.returncode, 1)
+        self.assertEqual(run.returncode, 2)
         self.assertIn('it must be fiber, fiber:epoll or fiber:uring', run.stderr)
 
 

@@ -136,9 +136,9 @@ Test(handler, that_is_dangerous_is_never_served_to_strangers_not_even_forced)
 {
     for (size_t i = 0; i < sizeof open_addresses / sizeof *open_addresses; i++)
         for (int force = 0; force < 2; force++) {
-            cr_expect_eq(create(open_addresses[i], SB_HANDLERS(&dangerous), NULL, force), -EPERM, "%s", said);
+            cr_expect_eq(create(open_addresses[i], SB_HANDLERS(&dangerous), NULL, force), -EINVAL, "%s", said);
             cr_expect(strstr(said, "or put auth in front and --force it"), "%s", said);
-            cr_expect_eq(create(open_addresses[i], SB_HANDLERS(&dangerous, &doorkeeper), NULL, force), -EPERM,
+            cr_expect_eq(create(open_addresses[i], SB_HANDLERS(&dangerous, &doorkeeper), NULL, force), -EINVAL,
                          "a doorkeeper behind the house keeps nobody out");
         }
 }
@@ -146,12 +146,12 @@ Test(handler, that_is_dangerous_is_never_served_to_strangers_not_even_forced)
 Test(handler, that_authenticates_must_be_reached_for_strangers_to_be_served)
 {
     static const struct sb_handler front = { .name = "front", .setup = recurse };
-    cr_expect_eq(create("0.0.0.0:0", SB_HANDLERS(&front, &doorkeeper, &dangerous), NULL, true), -EPERM);
+    cr_expect_eq(create("0.0.0.0:0", SB_HANDLERS(&front, &doorkeeper, &dangerous), NULL, true), -EINVAL);
 }
 
 Test(handler, that_is_dangerous_is_served_to_strangers_behind_authentication_when_forced)
 {
-    cr_expect_eq(create("0.0.0.0:0", SB_HANDLERS(&doorkeeper, &dangerous), NULL, false), -EPERM);
+    cr_expect_eq(create("0.0.0.0:0", SB_HANDLERS(&doorkeeper, &dangerous), NULL, false), -EINVAL);
     cr_expect(strstr(said, "--force if they may have it once they are authenticated"), "%s", said);
     cr_expect_eq(create("0.0.0.0:0", SB_HANDLERS(&doorkeeper, &dangerous), NULL, true), 0);
     cr_expect(strstr(said, "(forced)"), "%s", said);

@@ -420,7 +420,7 @@ Test(library, an_option_outside_its_block_is_refused)
 {
     static const struct sb_handler handler = { .name = "outside", .options = options, .handle = show_options };
     struct sb_server *server = NULL;
-    cr_expect_eq(create_with(SB_HANDLERS(&handler), NULL, &server), -EINVAL);
+    cr_expect_eq(create_with(SB_HANDLERS(&handler), NULL, &server), -ENOEXEC);
     cr_expect_not_null(strstr(said, "options_size"), "%s", said);
 }
 

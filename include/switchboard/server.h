@@ -77,7 +77,8 @@ struct sb_config {
 
 /* Makes a server: resolves the list, checks the handlers, binds and activates the address (address.h). What fails is
  * logged in one sentence, everything made so far is undone, and -errno returned:
- * -EINVAL a senseless list, option or address, -EPERM a handler refused by its traits, or bind's and listen's own.
+ * -EINVAL a senseless list, option or address, or a handler refused by its traits, -ENAMETOOLONG a path; -ENOEXEC a
+ * plugin that is none; or bind's and listen's own.
  *
  * type: a list; its family is what an address without a scheme means, and must match one with a scheme; NULL: plain,
  * the address's scheme decides. handlers: SB_HANDLERS(&upper). config: NULL is SB_CONFIG_DEFAULTS.
@@ -136,7 +137,7 @@ void sb_server_log(const struct sb_server *server, enum sb_log_level level, cons
     __attribute__((format(printf, 3, 4)));
 
 /* Plugins. Finds `name` in the directories of path (NULL-terminated), or loads it as a file when it has a slash.
- * The plugin stays loaded. A class is always named by its file. Failure: -ENOENT, -EACCES, -EINVAL (not a plugin, or
+ * The plugin stays loaded. A class is always named by its file. Failure: -ENOENT, -EACCES, -ENOEXEC (not a plugin, or
  * for another ABI), the reason in ret_why, a malloc'd sentence that the caller frees, or NULL without memory. */
 int sb_plugin_load_handler(const char *name, const char *const *path, const struct sb_handler **ret_handler,
                            char **ret_why);

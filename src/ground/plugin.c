@@ -24,11 +24,11 @@ static int load(const char *file, const char *symbol, const void **ret_address, 
         return fail(ret_why, -errno, "%s: %s", file, strerror(errno));
     void *library = dlopen(file, RTLD_NOW | RTLD_LOCAL);
     if (!library)
-        return fail(ret_why, -EINVAL, "it is not a loadable plugin: %s", dlerror());
+        return fail(ret_why, -ENOEXEC, "it is not a loadable plugin: %s", dlerror());
     void *address = dlsym(library, symbol);
     if (!address) {
         dlclose(library);
-        return fail(ret_why, -EINVAL, "%s exports no %s: a plugin ends with %s(...)", file, symbol,
+        return fail(ret_why, -ENOEXEC, "%s exports no %s: a plugin ends with %s(...)", file, symbol,
                     strcmp(symbol, SB_HANDLER_SYMBOL) == 0 ? "SB_HANDLER" : "SB_CLASS");
     }
     *ret_address = address;
@@ -38,10 +38,10 @@ static int load(const char *file, const char *symbol, const void **ret_address, 
 static int check_abi(const char *file, uint32_t version, uint32_t size, size_t expected, char **ret_why)
 {
     if (version != SB_ABI_VERSION)
-        return fail(ret_why, -EINVAL, "%s was built for ABI version %u, and this switchboard has %d: build it again",
+        return fail(ret_why, -ENOEXEC, "%s was built for ABI version %u, and this switchboard has %d: build it again",
                     file, version, SB_ABI_VERSION);
     if (size < expected)
-        return fail(ret_why, -EINVAL, "%s was built with older headers (%u bytes, not %zu): build it again", file, size,
+        return fail(ret_why, -ENOEXEC, "%s was built with older headers (%u bytes, not %zu): build it again", file, size,
                     expected);
     return 0;
 }
@@ -52,9 +52,9 @@ static int check_handler(const char *file, const struct sb_handler *handler, cha
     if (r < 0)
         return r;
     if (!handler->name || !handler->name[0])
-        return fail(ret_why, -EINVAL, "the handler in %s has no name", file);
+        return fail(ret_why, -ENOEXEC, "the handler in %s has no name", file);
     if (!handler->setup && !handler->handle && !handler->finish)
-        return fail(ret_why, -EINVAL, "the handler %s has neither setup, handle nor finish", handler->name);
+        return fail(ret_why, -ENOEXEC, "the handler %s has neither setup, handle nor finish", handler->name);
     return 0;
 }
 
@@ -94,7 +94,7 @@ int sb_plugin_load_class(const char *file, const struct sb_class **ret_class, ch
     const struct sb_plugin_class *plugin = address;
     r = check_abi(file, plugin->abi_version, plugin->struct_size, sizeof *plugin->class_, ret_why);
     if (r == 0 && (!plugin->class_ || !plugin->class_->name))
-        r = fail(ret_why, -EINVAL, "the class in %s has no name", file);
+        r = fail(ret_why, -ENOEXEC, "the class in %s has no name", file);
     if (r == 0)
         *ret_class = plugin->class_;
     return r;

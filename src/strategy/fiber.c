@@ -30,15 +30,16 @@ static int choose(struct sb_server *server, const char *name, const struct sb_en
             return 0;
         }
     }
+    bool unbuilt = name && strcmp(name, "uring") == 0;
     if (refused < 0)
         sb_server_log(server, SB_LOG_ERROR, "fiber:uring: this system does not let us use io_uring: %s; choose "
                       "fiber:epoll (or see /proc/sys/kernel/io_uring_disabled, ulimit -l)", strerror(-refused));
-    else if (strcmp(name, "uring") == 0)
+    else if (unbuilt)
         sb_server_log(server, SB_LOG_ERROR, "fiber:uring: this switchboard was built without liburing; choose "
                       "fiber:epoll");
     else
         sb_server_log(server, SB_LOG_ERROR, "fiber:%s: it must be fiber, fiber:epoll or fiber:uring", name);
-    return refused < 0 ? -EOPNOTSUPP : -EINVAL;
+    return refused < 0 || unbuilt ? -EOPNOTSUPP : -EINVAL;
 }
 
 static int init(struct sb_server *server, const char *argument)

@@ -333,16 +333,23 @@ class BadInput(unittest.TestCase):
             with open(old, 'w', encoding='ascii') as file:
                 file.write('precious')
             done = compare('--json', old, '--csv', new, 'nosuchhandler', '-s', 'serial')
-            self.assertEqual(done.returncode, 1)
+            self.assertEqual(done.returncode, 2)
             with open(old, encoding='ascii') as file:
                 self.assertEqual(file.read(), 'precious')
             self.assertFalse(os.path.exists(new))
 
     def test_no_such_handler(self):
         done = compare('nosuchhandler', '-s', 'serial,thread')
-        self.assertEqual(done.returncode, 1)
+        self.assertEqual(done.returncode, 2)
         self.assertIn('cannot load the handler nosuchhandler', done.stdout)
         self.assertIn('nothing could be compared', done.stderr)
+
+    def test_no_such_file_or_a_bad_option_of_the_handler(self):
+        for status, arguments in ((1, ['./nosuchfile.so']), (1, ['-s', './nosuchfile.so']), (2, ['-o', 'nosuch=1']),
+                                  (2, ['-s', 'fiber', '--send=1\\n', 'spin'])):
+            with self.subTest(arguments):
+                done = compare('-r1', '-t0.1', *arguments)
+                self.assertEqual(done.returncode, status, done.stderr + done.stdout)
 
     def test_an_unfit_handler_is_skipped_with_the_reason(self):
         done = compare('-S', 'short', '-s', 'serial,fiber', '-r', '1', '-t', '0.1', '--send=1\\n', 'spin')

@@ -146,13 +146,13 @@ Test(subject, gets_its_discipline_its_arguments_and_datagrams)
 Test(subject, a_refusal_is_quoted)
 {
     struct subject_plan plan = plan_for("upper", "nosuch");
-    fails(&plan, -ECHILD, "there is no strategy 'nosuch'");
+    fails(&plan, -EBADRQC, "there is no strategy 'nosuch'");
     plan = plan_for("count", "serial");
     plan.address = "udp://127.0.0.1:0";
-    fails(&plan, -ECHILD, "the handler count does not suit udp");
+    fails(&plan, -EBADRQC, "the handler count does not suit udp");
     plan = plan_for("upper", "serial");
     plan.arguments[0] = "--backlog=many";
-    fails(&plan, -ECHILD, "--backlog=many: it must be a whole number");
+    fails(&plan, -EBADRQC, "--backlog=many: it must be a whole number");
 }
 
 Test(subject, a_program_that_is_none_of_ours_is_said)

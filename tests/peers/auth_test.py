@@ -260,20 +260,20 @@ class Keys(unittest.TestCase):
                 log = self.talk(KEY, '-o', 'key-file=' + path)
                 self.assertEqual('the key file %s is open to every user of this machine' % path in log, warned)
 
-    def refuse(self, why, *options, handler='auth+upper', address=TCP):
+    def refuse(self, why, *options, handler='auth+upper', address=TCP, status=2):
         command = [seeds_test.switchboard, 'serve', *options, handler, address]
         result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE_S, text=True)
-        self.assertEqual((result.returncode, result.stdout), (1, ''), result.stderr)
+        self.assertEqual((result.returncode, result.stdout), (status, ''), result.stderr)
         self.assertEqual(result.stderr.count('\n'), 1, result.stderr)
         self.assertIn(why, result.stderr)
 
     def test_bad_configurations_are_refused_in_one_sentence(self):
         self.refuse('there is no key: give -o key-file=PATH or -o key-env=NAME')
-        self.refuse('the environment variable SB_TEST_NONE is not set', '-o', 'key-env=SB_TEST_NONE')
-        self.refuse('No such file or directory', '-o', 'key-file=/nonexistent/key')
-        self.refuse('Is a directory', '-o', 'key-file=/')
+        self.refuse('the environment variable SB_TEST_NONE is not set', '-o', 'key-env=SB_TEST_NONE', status=1)
+        self.refuse('No such file or directory', '-o', 'key-file=/nonexistent/key', status=1)
+        self.refuse('Is a directory', '-o', 'key-file=/', status=1)
         with environment('SB_TEST_KEY', ''):
-            self.refuse('the key in SB_TEST_KEY is empty', '-o', 'key-env=SB_TEST_KEY')
+            self.refuse('the key in SB_TEST_KEY is empty', '-o', 'key-env=SB_TEST_KEY', status=1)
         with key_file() as path:
             key = ('-o', 'key-file=' + path)
             self.refuse('key-file and key-env name two keys', *key, '-o', 'key-env=PATH')
@@ -284,12 +284,12 @@ class Keys(unittest.TestCase):
         for content, why in ((b'', 'is empty'), (b'\n', 'is empty'), (b'k' * 4097, 'is too long'),
                              (b'k' * 9999, 'is too long')):
             with key_file(content) as path:
-                self.refuse('the key in %s %s' % (path, why), '-o', 'key-file=' + path)
+                self.refuse('the key in %s %s' % (path, why), '-o', 'key-file=' + path, status=1)
 
     @unittest.skipIf(os.geteuid() == 0, 'root reads every file')
     def test_an_unreadable_file_is_refused(self):
         with key_file(mode=0) as path:
-            self.refuse('Permission denied', '-o', 'key-file=' + path)
+            self.refuse('Permission denied', '-o', 'key-file=' + path, status=1)
 
     def test_alone_over_datagrams_and_with_an_ambiguous_option_it_is_refused(self):
         with key_file() as path:

@@ -808,7 +808,7 @@ class Sticky(unittest.TestCase):
     def test_sticky_is_not_for_datagrams(self):
         result = subprocess.run([seeds_test.switchboard, 'serve', 'sticky', UDP], stdin=subprocess.DEVNULL,
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=PATIENCE_S)
-        self.assertEqual((result.returncode, result.stdout), (1, b''))
+        self.assertEqual((result.returncode, result.stdout), (2, b''))
         self.assertIn(b'it needs a connection', result.stderr)
 
 

@@ -536,7 +536,7 @@ class Servers(unittest.TestCase):
     def refuse(self, *arguments):
         command = [seeds_test.switchboard, 'serve', *arguments]
         result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE_S, text=True)
-        self.assertEqual((result.returncode, result.stdout), (1, ''), result.stderr)
+        self.assertEqual((result.returncode, result.stdout), (2, ''), result.stderr)
         return result.stderr
 
     def strangers_addresses(self):

@@ -267,6 +267,16 @@ static bool has_run(const struct comparison *comparison)
     return false;
 }
 
+/* No server could be started, and each calls the command line the reason. */
+static bool is_misused(const struct comparison *comparison)
+{
+    unsigned misused = 0, all = 0;
+    for (unsigned i = 0; i < comparison->n_matches; i++)
+        for (unsigned k = 0; k < comparison->matches[i].n_contestants; k++, all++)
+            misused += comparison->matches[i].contestants[k].misused;
+    return all > 0 && misused == all;
+}
+
 static bool has_faults(const struct match *match)
 {
     for (unsigned i = 0; i < match->n_contestants; i++)
@@ -389,6 +399,7 @@ int main(int argc, char **argv)
         r = open_outputs(&outputs, &arguments);
         if (r == 0)
             r = compare(&comparison, &arguments, &outputs);
+        status = is_misused(&comparison) ? 2 : 1;
     }
     close_outputs(&outputs);
     finish(&comparison);

@@ -22,6 +22,7 @@ struct contestant {
     const char *name;               /* as on the command line: "prefork:4", "prefork:4@reuseport" */
     char strategy[128], discipline[16];     /* its parts; discipline "" where none was named */
     char why[SUBJECT_WHY_SIZE];     /* why it was skipped or given up, a sentence; "" */
+    bool misused;                   /* that is because of what the command line says */
     unsigned rounds;                /* that it has run */
     double (*values)[METRICS];      /* of each round; NaN: not known, or not of this scenario */
     struct histogram *latency;      /* of all rounds together */

@@ -130,5 +130,5 @@ int contestants_make(const char *list, unsigned workers, bool lenient, struct ma
     while (r == 0 && (word = strsep(&rest, ",")) != NULL)
         r = add_contestant(word + strspn(word, " "), workers, lenient, match, why);
     free(words);
-    return r == -ENOMEM ? r : r < 0 ? -EINVAL : 0;
+    return r < 0 ? r : 0;
 }

@@ -65,6 +65,7 @@ static int turn(struct play *play, struct contestant *contestant, unsigned *bott
         r = run_once(&plan, play->options->stop, tick, play, play->run, contestant->why);
     if (r == 0)
         keep_run(play, contestant, &plan, bottlenecks);
+    contestant->misused |= r == -EBADRQC;
     if (r == -ECANCELED)
         contestant->why[0] = '\0';
     return r == -ECANCELED || r == -ENOMEM ? r : 0;
@@ -122,10 +123,12 @@ static int record(struct play *play)
 
 /* --- the match ---------------------------------------------------------------------------------------------------- */
 
-static void skip_all(struct match *match, const char *why)
+static void skip_all(struct match *match, const char *why, bool misused)
 {
-    for (unsigned i = 0; i < match->n_contestants; i++)
+    for (unsigned i = 0; i < match->n_contestants; i++) {
         snprintf(match->contestants[i].why, SUBJECT_WHY_SIZE, "%s", why);
+        match->contestants[i].misused = misused;
+    }
 }
 
 static int prepare(struct play *play)
@@ -221,7 +224,7 @@ int match_play(const struct comparison *comparison, struct match *match, const s
     if (r == 0) {
         r = play_find_dialogue(&play, why);
         if (r < 0 && r != -ECANCELED && r != -ENOMEM) {
-            skip_all(match, why);
+            skip_all(match, why, r == -EBADRQC);
             r = 0;
         }
     }

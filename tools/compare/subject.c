@@ -264,6 +264,8 @@ int subject_start(struct subject *subject, const struct subject_plan *plan, cons
     if (r < 0) {
         subject_stop(subject);
         explain(subject, r, why);
+        if (r == -ECHILD && WIFEXITED(subject->status) && WEXITSTATUS(subject->status) == 2)
+            r = -EBADRQC;
         subject_free(subject);
     }
     return r;

@@ -45,7 +45,7 @@ struct subject {
  * descriptors is the hard one. It is in a process group of its own, so that a Control-C is not its, and dies with this
  * process: the thread that calls this must not end before. Returns 0, or -errno with a reason in why: what the server
  * itself said, or what went wrong; nothing is left then. -ECANCELED when *stop gets true meanwhile (NULL: never),
- * -ECHILD when it has ended. Only errors are logged, and requests that still run at its end are cut off after 2 s. */
+ * -ECHILD when it has ended, -EBADRQC when that was because it calls its command line misuse. Only errors are logged, and requests that still run at its end are cut off after 2 s. */
 int subject_start(struct subject *subject, const struct subject_plan *plan, const volatile bool *stop,
                   char why[SUBJECT_WHY_SIZE]);
 

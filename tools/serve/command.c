@@ -127,6 +127,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case ARGP_KEY_END:
         if (!arguments->handler)
             argp_failure(state, 2, 0, "the handler is missing: 'switchboard list handlers' names them");
+        if (arguments->once && arguments->config.accept == SB_ACCEPT_REUSEPORT)
+            argp_failure(state, 2, 0, "--once: under reuseport each worker has a listener, and one request alone would "
+                         "wait at the wrong one; choose --accept=shared");
         return 0;
     default:
         return argument_take(argument_table, key, text, state);
@@ -163,7 +166,7 @@ static void parse_arguments(int argc, char **argv, struct arguments *arguments)
 
 /* --- handlers ----------------------------------------------------------------------------------------------------- */
 
-/* "auth+upper" to a NULL-terminated list. */
+/* "auth+upper" to a NULL-terminated list. A name that is none is -EINVAL, as a strategy's; a file may be missing. */
 static int load_handlers(char *names, const struct sb_handler **handlers)
 {
     int count = 0;
@@ -177,7 +180,7 @@ static int load_handlers(char *names, const struct sb_handler **handlers)
         if (r < 0) {
             fprintf(stderr, "switchboard: cannot load the handler %s: %s\n", name, why ? why : strerror(-r));
             free(why);
-            return r;
+            return r == -ENOENT && !strchr(name, '/') ? -EINVAL : r;
         }
     }
     handlers[count] = NULL;
@@ -250,6 +253,12 @@ static int run(const struct arguments *arguments, const struct identity *identit
     return r;
 }
 
+/* What somebody has written is wrong, whatever the machine is like. */
+static bool is_misuse(int error)
+{
+    return error == -EINVAL || error == -ENAMETOOLONG;
+}
+
 int serve_main(int argc, char **argv)
 {
     struct arguments arguments = { 0 };
@@ -262,11 +271,12 @@ int serve_main(int argc, char **argv)
         r = identity_find(arguments.user, arguments.group, &identity);
     if (r == 0)
         r = create(&arguments, handlers);
+    int status = is_misuse(r) ? 2 : r < 0;
     if (r == 0)
-        r = run(&arguments, &identity);
+        status = run(&arguments, &identity) < 0;
     struct sb_server *ended = server;
     server = NULL;
     sb_server_destroy(ended);
     free(names);
-    return r < 0;
+    return status;
 }

@@ -10,7 +10,7 @@
 static int complain(const char *kind, const char *name)
 {
     fprintf(stderr, "switchboard: there is no %s '%s'\n", kind, name);
-    return -EINVAL;
+    return -ENOENT;
 }
 
 int identity_find(const char *user, const char *group, struct identity *ret_identity)

@@ -12,7 +12,7 @@ struct identity {
     const char *user;   /* the caller's; NULL: the user stays */
 };
 
-/* Looks up names; NULL: that one stays, or, of a group, is the user's own. 0, or -EINVAL when it has said which is not
+/* Looks up names; NULL: that one stays, or, of a group, is the user's own. 0, or -ENOENT when it has said which is not
  * there. */
 int identity_find(const char *user, const char *group, struct identity *ret_identity);
 
