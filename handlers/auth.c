@@ -184,8 +184,10 @@ static int challenge(struct sb_request *request, const struct options *options)
     if (getrandom(nonce, sizeof nonce, 0) != sizeof nonce)
         return -errno;
     int r = sb_sendall(request, nonce, sizeof nonce);
+    sb_conceal(request, true);      /* beside the challenge, it would let a reader of the log try keys */
     if (r == 0)
         r = recv_answer(request, options, answer);
+    sb_conceal(request, false);
     if (r < 0)
         return r;
     size_t size = right_answer(options, nonce, right);

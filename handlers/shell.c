@@ -187,7 +187,9 @@ static void stop(struct command *command)
     /* Not reaped before: so their numbers still belong to them. The shell may have left the group. */
     if (command->guard > 0)
         kill(-command->guard, SIGKILL);
-    if (command->shell > 0)
+    if (command->pidfd >= 0)
+        pidfd_send_signal(command->pidfd, SIGKILL, NULL, 0);
+    else if (command->shell > 0)
         kill(command->shell, SIGKILL);
     reap(&command->shell);
     reap(&command->guard);
@@ -380,5 +382,5 @@ static int handle(struct sb_request *request)
 }
 
 SB_HANDLER(.name = "shell", .summary = "runs each message as a command line and answers with what it says",
-           .traits = SB_STREAM_ONLY | SB_LOCAL_ONLY | SB_CALLER_FIRST, .options_size = sizeof(struct options),
-           .options = option_table, .handle = handle);
+           .traits = SB_STREAM_ONLY | SB_LOCAL_ONLY | SB_SENDS_LINES | SB_CALLER_FIRST,
+           .options_size = sizeof(struct options), .options = option_table, .handle = handle);

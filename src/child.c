@@ -112,7 +112,7 @@ static int watch(struct sb_server *server, struct sb_child *child)
     int r = -errno;
     if (child->pidfd >= 0)
         close(child->pidfd);
-    kill(child->pid, SIGKILL);
+    kill(child->pid, SIGKILL);      /* not reaped yet, so it is that one */
     while (waitpid(child->pid, NULL, 0) < 0 && errno == EINTR)
         ;
     return r;
@@ -199,7 +199,7 @@ static unsigned kill_all(struct sb_children *children)
     unsigned count = 0;
     LIST_FOREACH(child, &children->list, link) {
         child->killed = true;
-        kill(child->pid, SIGKILL);
+        pidfd_send_signal(child->pidfd, SIGKILL, NULL, 0);
         count++;
     }
     return count;

@@ -93,6 +93,20 @@ static int check_traits(struct sb_server *server, unsigned classes, const char *
     return 0;
 }
 
+/* There is nothing to watch go wrong, so nothing to force: each answer would end the talk. */
+static int check_framing(struct sb_server *server)
+{
+    for (unsigned i = 0; i < server->handlers->n && server->attributes.framing.server == SB_FRAME_LINE; i++) {
+        const struct sb_handler *handler = server->handlers->list[i].handler;
+        if (!(handler->traits & SB_SENDS_LINES))
+            continue;
+        sb_server_log(server, SB_LOG_ERROR, "the handler %s does not suit frame=line: its messages have lines, and "
+                      "there a newline is a message's end; use netstring or u32", handler->name);
+        return -EINVAL;
+    }
+    return 0;
+}
+
 static bool is_local(const struct sb_address *address)
 {
     if (address->sa.sa_family == AF_INET)
@@ -166,6 +180,8 @@ int sb_handlers_create(struct sb_server *server, const struct sb_handler *const 
         r = sb_options_set(server, server->handlers->list, server->handlers->n, server->handlers->name, *option);
     if (r == 0)
         r = check_traits(server, server->traits & ~(unsigned)SB_FAMILY, sb_server_strategy(server));
+    if (r == 0)
+        r = check_framing(server);
     for (unsigned i = 0; r == 0 && i < server->handlers->n; i++)
         r = configure(server, i);
     return r;

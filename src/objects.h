@@ -88,6 +88,7 @@ struct sb_request {
     bool datagram, saw_end, replied, in_loop;
     bool heard;                             /* a message was received */
     bool drained;                           /* the last receive came back short: the next will have to wait */
+    bool concealed;                         /* what is received is not for the log */
     bool late;                              /* the first receive's time is over before it began */
     const char *phase;                      /* setup, handle, finish: for handle_error */
     const struct sb_io *io;                 /* NULL: the sockets' calls */

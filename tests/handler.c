@@ -114,6 +114,20 @@ Test(handler, takes_framings_by_name_and_no_others)
     cr_expect(strstr(said, "write framed.frame or also.frame"), "%s", said);
 }
 
+Test(handler, that_sends_lines_is_refused_where_a_line_is_a_message)
+{
+    static const struct sb_handler teller = { .name = "teller", .traits = SB_SENDS_LINES, .options = frame_option,
+                                              .handle = handle };
+    static const char *const good[] = { "frame=none", "frame=u32", "frame=netstring", "frame=line/u32" };
+    static const char *const bad[] = { "frame=line", "frame=u32/line" };
+    for (int i = 0; i < 4; i++)
+        cr_expect_eq(create("tcp://127.0.0.1:0", SB_HANDLERS(&teller), good[i], false), 0, "%s", good[i]);
+    for (int i = 0; i < 2; i++) {
+        cr_expect_eq(create("tcp://127.0.0.1:0", SB_HANDLERS(&teller), bad[i], true), -EINVAL);
+        cr_expect(strstr(said, "teller does not suit frame=line"), "%s", said);
+    }
+}
+
 /* --- dangerous handlers ------------------------------------------------------------------------------------------- */
 
 static const struct sb_handler dangerous = { .name = "dangerous", .traits = SB_LOCAL_ONLY, .handle = handle };

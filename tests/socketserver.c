@@ -589,7 +589,7 @@ Test(socketserver, all)
         F(sb_recv), F(sb_send), F(sb_sendall), F(sb_readline), F(sb_printf), F(sb_rfile), F(sb_wfile),
         F(sb_settimeout), F(sb_gettimeout), F(sb_wait_fd), F(sb_sleep), F(sb_is_datagram), F(sb_fileno),
         F(sb_client_address), F(sb_local_address), F(sb_client_name), F(sb_peer_credentials), F(sb_getsockopt),
-        F(sb_setsockopt), F(sb_request_server), F(sb_log),
+        F(sb_setsockopt), F(sb_request_server), F(sb_log), F(sb_conceal),
         F(sb_scoreboard_open), F(sb_scoreboard_close), F(sb_scoreboard_slot), F(sb_scoreboard_totals),
         F(sb_state_name), F(sb_server_scoreboard),
         F(sb_discipline_parse), F(sb_discipline_name), F(sb_server_create), F(sb_server_listen),

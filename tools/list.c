@@ -16,7 +16,8 @@ struct word {
 static const struct word handler_traits[] = {
     { SB_NOT_THREAD_SAFE, "not thread-safe" }, { SB_KEEPS_STATE, "keeps state" }, { SB_BLOCKS, "blocks" },
     { SB_STREAM_ONLY, "stream only" }, { SB_DATAGRAM_ONLY, "datagram only" },
-    { SB_LOCAL_ONLY, "local only" }, { SB_AUTHENTICATES, "authenticates" }, { 0, NULL },
+    { SB_LOCAL_ONLY, "local only" }, { SB_SENDS_LINES, "sends lines" }, { SB_AUTHENTICATES, "authenticates" },
+    { 0, NULL },
 };
 
 static const struct word class_traits[] = {

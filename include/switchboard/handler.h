@@ -34,6 +34,7 @@ enum sb_handler_trait {
     SB_DATAGRAM_ONLY = 1 << 4,      /* needs datagrams: not on tcp and unix */
     SB_LOCAL_ONLY = 1 << 5,         /* dangerous in the hands of strangers: on loopback and Unix sockets; elsewhere only
                                      * behind a handler with SB_AUTHENTICATES, and forced */
+    SB_SENDS_LINES = 1 << 8,        /* refused under the framing `line`: its messages have newlines */
     SB_CALLER_FIRST = 1 << 7,       /* not a weakness: it does nothing before the caller's first bytes are there */
     SB_AUTHENTICATES = 1 << 6,      /* not a weakness: its setup fails for callers it does not know */
 };

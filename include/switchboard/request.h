@@ -118,6 +118,9 @@ struct sb_server *sb_request_server(const struct sb_request *request);
 /* A line for the server's log, with the peer's address in front; shown with `serve -v` only. */
 void sb_log(struct sb_request *request, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Whether what is received from now on is secret: `serve -v` then shows how many bytes came, and not which. */
+void sb_conceal(struct sb_request *request, bool secret);
+
 #pragma GCC visibility pop
 #ifdef __cplusplus
 }

@@ -14,12 +14,22 @@
 void sb_log_received(struct sb_request *request, const char *data, size_t size)
 {
     char text[LOGGED_TEXT_MAX + 1];
+    if (request->concealed) {
+        sb_server_log(request->server, SB_LOG_DEBUG, "[*] Received from %s: %zu secret byte%s", sb_client_name(request),
+                      size, size == 1 ? "" : "s");
+        return;
+    }
     size_t length = size < LOGGED_TEXT_MAX ? size : LOGGED_TEXT_MAX;
     memcpy(text, data, length);
     text[length] = '\0';
     sb_make_harmless(text, length);
     sb_server_log(request->server, SB_LOG_DEBUG, "[*] Received from %s: %s%s", sb_client_name(request), text,
                   length < size ? "..." : "");
+}
+
+void sb_conceal(struct sb_request *request, bool secret)
+{
+    request->concealed = secret;
 }
 
 static ssize_t recv_from_socket(struct sb_request *request, void *buffer, size_t size, int64_t deadline_ns)

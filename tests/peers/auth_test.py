@@ -101,6 +101,15 @@ class Auth(unittest.TestCase):
                 self.check_refused(server, "the caller's HMAC is wrong, by its key or digest", errors)
         self.check_talk(server)
 
+    @under_each(options=['-v'])
+    def test_the_answer_is_not_in_the_log(self, server):
+        self.check_talk(server)
+        wait_until(lambda: 'Received from' in server.read_log() and 'hello' in server.read_log(), 'hello is logged')
+        self.assertRegex(server.read_log(), r'Received from \S+: 32 secret bytes\n')
+        received = [line for line in server.read_log().splitlines() if '[*] Received' in line]
+        self.assertIn('secret', received[0])
+        self.assertTrue(received[1].endswith(': hello'), received)
+
     @under_each()
     def test_every_bit_of_the_answer_counts(self, server):
         for bit in (0, 7, 128, 255):

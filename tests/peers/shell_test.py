@@ -562,6 +562,11 @@ class Servers(unittest.TestCase):
         for option in ('timeout=0', 'timeout=x', 'output=0', 'output=1073741825', 'grace=-1', 'frame=line2', 'nope=1'):
             self.assertIn(option.partition('=')[0], self.refuse('-o', option, 'shell', TCP))
 
+    def test_a_framing_that_no_answer_fits_in_is_refused(self):
+        for framing in 'line', 'u32/line':
+            self.assertIn('its messages have lines', self.refuse('-o', 'frame=' + framing, 'shell', TCP))
+            self.assertIn('its messages have lines', self.refuse('-f', '-o', 'frame=' + framing, 'shell', TCP))
+
 
 if __name__ == '__main__':
     seeds_test.main()

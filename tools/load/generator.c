@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/pidfd.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -67,7 +67,7 @@ int generator_start(struct generator *generator, const struct load_plan *plan)
         generator->pid = 0;
         return -errno;
     }
-    generator->pid_fd = syscall(SYS_pidfd_open, generator->pid, 0);
+    generator->pid_fd = pidfd_open(generator->pid, 0);
     return generator->pid_fd < 0 ? -errno : 0;
 }
 
@@ -93,7 +93,8 @@ int generator_wait(struct generator *generator, char *why, size_t why_size)
 void generator_free(struct generator *generator)
 {
     if (generator->pid > 0) {
-        kill(generator->pid, SIGKILL);
+        if (generator->pid_fd < 0 || pidfd_send_signal(generator->pid_fd, SIGKILL, NULL, 0) < 0)
+            kill(generator->pid, SIGKILL);
         waitpid(generator->pid, NULL, 0);
     }
     if (generator->pid_fd >= 0)
