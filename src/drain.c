@@ -16,6 +16,8 @@ int sb_drain_ms(const struct sb_server *server)
 int64_t sb_drain_deadline_ns(struct sb_server *server)
 {
     _Atomic int64_t *deadline_ns = &server->signals.drain_deadline_ns;
+    if (sb_signals_hurrying(&server->signals))
+        return 0;
     if (atomic_load(deadline_ns) == 0)
         atomic_store(deadline_ns, sb_deadline_ns(server->config.drain_timeout_ms));
     return atomic_load(deadline_ns);
