@@ -9,6 +9,7 @@ memory are what they were after a warm-up, the scoreboard has counted every conn
 0. While it runs no child stays a zombie. None of this is decided by how long it takes. Exit status 0, 1 when something
 is left behind, 2 misuse.
 """
+import contextlib
 import os
 import re
 import signal
@@ -44,10 +45,8 @@ def read(pid, name):
 def children(pid):
     found = []
     for task in os.listdir(f'/proc/{pid}/task'):
-        try:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):    # a thread that has ended since
             found += map(int, read(pid, f'task/{task}/children').split())
-        except FileNotFoundError:
-            pass    # a thread that has ended since
     return sorted(found)
 
 
@@ -156,19 +155,31 @@ def await_served(switchboard, pid, count):
                lambda: 'the scoreboard shows %d served, %d errors' % served(switchboard, pid))
 
 
+def take_census(pid):
+    """Once more where a child has ended meanwhile."""
+    taken = []
+
+    def take():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            taken.append(Census(pid))
+        return taken
+    await_that(take, lambda: 'its children come and go')
+    return taken[0]
+
+
 def settled(pid):
     """A census that does not change any more: the same twice, without a child or thread of a single request."""
-    censuses = [Census(pid)]
+    censuses = [take_census(pid)]
 
     def same_again():
-        censuses.append(Census(pid))
+        censuses.append(take_census(pid))
         return censuses[-1].same(censuses[-2])
     await_that(same_again, lambda: 'its children and threads never come to rest')
     return censuses[-1]
 
 
 def census_like(before, pid):
-    await_that(lambda: settled(pid).same(before), lambda: describe(before, Census(pid)))
+    await_that(lambda: settled(pid).same(before), lambda: describe(before, take_census(pid)))
     return settled(pid)
 
 
