@@ -599,9 +599,9 @@ static void on_orphaned(int signo)
     give_up();
 }
 
-/* Workers outlive whoever is killed, for their servers do not run in a main thread (prctl(2)). So all is done in a child
- * with a process group of its own: its parent, left here, ends that group when the child has ended in whatever way, and
- * the child does so when its parent has. */
+/* Workers outlive whoever is killed, for their servers do not run in a main thread (prctl(2)). So all is done in a
+ * child with a process group of its own: its parent, left here, ends that group when the child has ended in whatever
+ * way, and the child does so when its parent has. */
 static void go_on_guarded(void)
 {
     int status;
