@@ -10,6 +10,7 @@
 #include "ground/clock.h"
 #include "handlers.h"
 #include "listener.h"
+#include "verbs/peer.h"
 
 static int loop_timeout_ms(const struct sb_server *server)
 {
@@ -106,10 +107,15 @@ static int base_process_request(struct sb_request *request)
     return 0;
 }
 
+/* A caller who leaves is no error of the handler's. */
 static void base_handle_error(struct sb_request *request, int error)
 {
     static const char line[] = "----------------------------------------";
     struct sb_server *server = request->server;
+    if (sb_has_left(request, error)) {
+        sb_server_log(server, SB_LOG_INFO, "%s has left: %s", sb_client_name(request), strerror(-error));
+        return;
+    }
     sb_server_log(server, SB_LOG_ERROR,
                   "%s\nException occurred during processing of request from %s\nhandler %s, %s: %s (%d)\n%s", line,
                   sb_client_name(request), sb_server_handler_name(server), request->phase,

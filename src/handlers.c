@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "verbs/peer.h"
 #include "verbs/send.h"
 #include "verbs/settings.h"
 #include "verbs/stream.h"
@@ -286,6 +287,6 @@ int sb_handlers_run(struct sb_request *request)
     int r = run(request);
     r = first_error(r, flush(request));
     sb_worker.handling = false;
-    sb_slot_end_request(request->slot, r < 0);
+    sb_slot_end_request(request->slot, r == 0 ? SB_DONE : sb_has_left(request, r) ? SB_LEFT : SB_FAILED);
     return r;
 }

@@ -90,6 +90,7 @@ struct sb_request {
     bool drained;                           /* the last receive came back short: the next will have to wait */
     bool concealed;                         /* what is received is not for the log */
     bool late;                              /* the first receive's time is over before it began */
+    bool left;                              /* its connection has told that the caller is gone */
     const char *phase;                      /* setup, handle, finish: for handle_error */
     const struct sb_io *io;                 /* NULL: the sockets' calls */
     struct sb_address client;

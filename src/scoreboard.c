@@ -67,6 +67,7 @@ struct sb_totals sb_scoreboard_totals(const struct sb_scoreboard *board)
         uint32_t state = GET(slot->state);
         totals.served += GET(slot->served);
         totals.errors += GET(slot->errors);
+        totals.left += GET(slot->left);
         totals.truncated += GET(slot->truncated);
         totals.held_up += GET(slot->held_up);
         totals.workers += state != SB_FREE && state != SB_DEAD;

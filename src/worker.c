@@ -210,11 +210,13 @@ void sb_slot_begin_request(struct sb_slot *slot, const struct sb_address *peer)
     sb_slot_enter(slot, SB_HANDLING);
 }
 
-void sb_slot_end_request(struct sb_slot *slot, bool failed)
+void sb_slot_end_request(struct sb_slot *slot, enum sb_outcome outcome)
 {
     PUT(slot->served, slot->served + 1);
-    if (failed)
+    if (outcome == SB_FAILED)
         PUT(slot->errors, slot->errors + 1);
+    else if (outcome == SB_LEFT)
+        PUT(slot->left, slot->left + 1);
 }
 
 void sb_slot_close_request(struct sb_slot *slot, const struct sb_address *peer)

@@ -75,7 +75,10 @@ static inline void sb_slot_enter(struct sb_slot *slot, enum sb_state state)
 void sb_slot_accept(struct sb_slot *slot, const struct sb_address *peer);
 
 void sb_slot_begin_request(struct sb_slot *slot, const struct sb_address *peer);
-void sb_slot_end_request(struct sb_slot *slot, bool failed);
+
+/* It has ended: well, by an error, or because its caller had left. */
+enum sb_outcome { SB_DONE, SB_FAILED, SB_LEFT };
+void sb_slot_end_request(struct sb_slot *slot, enum sb_outcome outcome);
 
 /* SB_CLOSING, for a request that may never have begun. */
 void sb_slot_close_request(struct sb_slot *slot, const struct sb_address *peer);

@@ -1,61 +1,25 @@
 #!/usr/bin/env python3
 """A stop, and who was there before it: the real command, under every strategy.
 
-stop_test.py SWITCHBOARD"""
+SWITCHBOARD in the environment is the command."""
 import itertools
 import os
-import re
 import select
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import unittest
 
-from lifeline import PATIENCE_S, following
+from lifeline import PATIENCE_S
+from serving import Served
 
-SWITCHBOARD = sys.argv.pop(1)
 STRATEGIES = os.environ.get("STRATEGIES", "serial thread fork pool:2 prefork:1 prefork:2 prethread:2 fiber:epoll "
                             "fiber:uring prefork:2+fiber prefork:2+thread prethread:2+fiber:epoll").split()
 DISCIPLINES = [("prefork:2", "mutex"), ("prefork:2", "pass"), ("prefork:2", "reuseport"), ("prethread:2", "flock"),
                ("prethread:2", "pass"), ("prethread:2", "reuseport"), ("prefork:2+fiber", "pass"),
                ("prefork:2+fiber:epoll", "reuseport")]
-
-
-class Served:
-    """The command, until it has ended."""
-
-    def __init__(self, test, *arguments, under=()):
-        command = following(SWITCHBOARD, "serve", *arguments)
-        self.process = subprocess.Popen(following(*under, *command), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                        text=True)
-        test.addCleanup(self.end)
-        self.line = self.process.stdout.readline()
-        found = re.search(r"listening (\S+)", self.line)
-        self.address = found.group(1) if found else None
-
-    def dial(self):
-        if self.address.startswith("tcp://"):
-            host, port = self.address[len("tcp://"):].rsplit(":", 1)
-            return socket.create_connection((host, int(port)), PATIENCE_S)
-        caller = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        caller.settimeout(PATIENCE_S)
-        caller.connect(self.address[len("unix:"):])
-        return caller
-
-    def pid(self):
-        """The server's, which is not the process's when that stands between."""
-        return int(re.search(r"pid=(\d+)", self.line).group(1))
-
-    def wait(self):
-        out, err = self.process.communicate(timeout=PATIENCE_S)
-        return self.process.returncode, err
-
-    def end(self):
-        self.process.kill()
-        self.process.communicate()
 
 
 def answer(caller):

@@ -59,11 +59,11 @@ static void print_slot(const struct sb_slot *slot)
 static void print_board(const struct sb_scoreboard *board)
 {
     struct sb_totals totals = sb_scoreboard_totals(board);
-    printf("handler=%s strategy=%s pid=%d up=%.0fs served=%llu errors=%llu truncated=%llu workers=%u busy=%u "
+    printf("handler=%s strategy=%s pid=%d up=%.0fs served=%llu errors=%llu left=%llu truncated=%llu workers=%u busy=%u "
            "held_up=%llu\n",
            board->handler, board->strategy, board->pid, seconds_since(board->started_ns),
            (unsigned long long)totals.served, (unsigned long long)totals.errors,
-           (unsigned long long)totals.truncated, totals.workers, totals.busy,
+           (unsigned long long)totals.left, (unsigned long long)totals.truncated, totals.workers, totals.busy,
            (unsigned long long)totals.held_up);
     printf("%6s  %7s  %-9s %9s  %8s  %6s  %s\n", "worker", "pid/tid", "state", "seconds", "served", "errors", "peer");
     for (unsigned i = 0; i < board->slot_count; i++)

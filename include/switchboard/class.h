@@ -62,6 +62,7 @@ struct sb_class {
 
     /* Life of a request. verify_request and process_request run in the accept loop, the others where the handler does;
      * handle_error in the loop when process_request failed, and never for -ECANCELED, which is the server's own doing;
+     * the base's says nothing but one line at SB_LOG_INFO when it was the caller who has left (-ECONNRESET, -EPIPE);
      * close_request also in the process that has given the connection away.
      * process_request: takes the request over when it returns 0, or 1, put off until what it needs is there again; on
      *     -errno the caller still has it, reports it through handle_error and ends it. The base handles it here, now.

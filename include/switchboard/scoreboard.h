@@ -20,7 +20,7 @@ extern "C" {
 
 #define SB_SCOREBOARD_MAGIC 0x7362736bu
 #define SB_SCOREBOARD_VERSION 3
-#define SB_SLOT_PEER_SIZE 60
+#define SB_SLOT_PEER_SIZE 52
 
 enum sb_state {
     SB_FREE,            /* nobody's; its counters still count in the totals */
@@ -41,6 +41,7 @@ struct sb_slot {
     uint32_t worker;            /* number within its strategy, from 0 */
     uint64_t since_ns;          /* CLOCK_MONOTONIC_COARSE, when state was entered */
     uint64_t served, errors;    /* requests finished, and those of them that failed */
+    uint64_t left;              /* those that ended because their caller had left: no errors */
     uint64_t truncated;         /* datagrams cut off at max_packet_size */
     uint64_t held_up;           /* of a loop of fibers: how often a handler has held it for too long */
     uint32_t traced;            /* 0: not, else 1 + the slot's number */
@@ -73,7 +74,7 @@ struct sb_trace_event {
 };
 
 struct sb_totals {
-    uint64_t served, errors, truncated, held_up;
+    uint64_t served, errors, left, truncated, held_up;
     unsigned workers, busy;     /* slots alive, and those reading, handling, writing, sleeping or closing */
 };
 

@@ -131,10 +131,16 @@ static bool concerns_one_connection(int error)
     }
 }
 
-static void ask_for_client(int fd, struct sb_address *client)
+/* Who has left already has no name: the address that means none (INADDR_ANY, port 0). */
+static void ask_for_client(const struct sb_listener *listener, int fd, struct sb_address *client)
 {
     socklen_t size = sizeof client->un;
-    client->size = getpeername(fd, &client->sa, &size) < 0 ? 0 : size;
+    if (getpeername(fd, &client->sa, &size) == 0) {
+        client->size = size;
+    } else if (listener->address.sa.sa_family != AF_UNIX) {
+        client->sa.sa_family = listener->address.sa.sa_family;
+        client->size = listener->address.size;
+    }
 }
 
 /* Who has not bound a Unix socket is told apart by process and user. */
@@ -164,7 +170,7 @@ int sb_tcp_admit(struct sb_listener *listener, int fd, const struct sb_address *
     if (client)
         request->client = *client;
     else
-        ask_for_client(fd, &request->client);
+        ask_for_client(listener, fd, &request->client);
     know_client(request);
     if (listener->address.sa.sa_family == AF_UNIX && request->timeout_ms >= 0)
         sb_settimeout(request, request->timeout_ms);

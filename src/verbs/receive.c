@@ -62,6 +62,7 @@ static ssize_t receive(struct sb_request *request, void *buffer, size_t size)
     ssize_t n = request->io ? request->io->recv(request, buffer, size, deadline_ns)
                             : recv_from_socket(request, buffer, size, deadline_ns);
     request->saw_end |= n == 0 && size > 0;
+    sb_note_result(request, n);
     sb_give_way(request);
     sb_slot_enter(request->slot, SB_HANDLING);
     if (n > 0 && sb_log_is_verbose(&request->server->log))

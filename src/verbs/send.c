@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "peer.h"
 #include "wait.h"
 
 #define REPLY_SIZE_MAX 65535
@@ -73,6 +74,7 @@ static ssize_t send_least(struct sb_request *request, const char *buffer, size_t
         if (n < 0)
             break;
     }
+    sb_note_result(request, n);
     sb_give_way(request);
     sb_slot_enter(request->slot, SB_HANDLING);
     return n < 0 ? n : (ssize_t)sent;

@@ -57,6 +57,7 @@ int sb_wait_fd(struct sb_request *request, int fd, short events, int timeout_ms)
     int64_t deadline_ns = sb_deadline_ns(timeout_ms);
     sb_slot_enter(request->slot, waiting_state(request, fd, events));
     int r = wait_for(request, fd, events, deadline_ns);
+    request->left |= r > 0 && fd == request->fd && !request->datagram && (r & (POLLHUP | POLLERR));
     sb_slot_enter(request->slot, SB_HANDLING);
     return r;
 }

@@ -1,0 +1,59 @@
+#!/usr/bin/env python3
+"""Callers as they come: who leaves without a word, and who calls one address of many. SWITCHBOARD in the environment is
+the command."""
+import os
+import socket
+import struct
+import sys
+import time
+import unittest
+
+from lifeline import PATIENCE_S
+from serving import Served
+
+STRATEGIES = os.environ.get('STRATEGIES', 'serial thread fork pool:2 prefork:2 prethread:2 fiber:epoll fiber:uring '
+                            'prefork:2+fiber prefork:2+thread prefork:2+fork prethread:2+fiber:epoll').split()
+
+
+def hang_up(caller):
+    """Closes with a reset."""
+    caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+    caller.close()
+
+
+class ACallerWhoLeaves(unittest.TestCase):
+    """Is no error of the handler's."""
+
+    def check(self, *arguments, said):
+        served = Served(self, *arguments, 'upper', 'tcp://127.0.0.1:0')
+        for _ in range(5):
+            caller = served.dial()
+            caller.sendall(b'a')
+            hang_up(caller)
+        with served.dial() as honest:
+            honest.sendall(b'a')
+            self.assertEqual(honest.recv(10), b'A')
+        deadline = time.monotonic() + PATIENCE_S
+        while (status := served.status())['served'] < 6 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        served.stop()
+        code, text = served.wait()
+        self.assertEqual((code, status['served'], status['errors'], status['left']), (0, 6, 0, 5), text)
+        lines = [line for line in text.splitlines() if 'open request' not in line]
+        self.assertEqual(len(lines), said, text)
+        for line in lines:
+            self.assertRegex(line, r'^switchboard: (127\.0\.0\.1:\d+|0\.0\.0\.0:0) has left: (Connection reset by peer|Broken pipe)$')
+
+    def test_says_nothing_when_quiet(self):
+        for strategy in STRATEGIES:
+            with self.subTest(strategy=strategy):
+                self.check('-q', '-s', strategy, said=0)
+
+    def test_is_one_short_line_otherwise(self):
+        for strategy in STRATEGIES:
+            with self.subTest(strategy=strategy):
+                self.check('-s', strategy, said=5)
+
+
+if __name__ == '__main__':
+    unittest.main(argv=sys.argv[:1], verbosity=2)

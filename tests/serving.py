@@ -1,0 +1,57 @@
+"""The real command, started for a test and ended with it."""
+import os
+import re
+import signal
+import socket
+import subprocess
+
+from lifeline import PATIENCE_S, following
+
+SWITCHBOARD = os.environ['SWITCHBOARD']
+
+
+class Served:
+    """`switchboard serve`, until it has ended. under: a command that runs it."""
+
+    def __init__(self, test, *arguments, under=()):
+        command = following(SWITCHBOARD, 'serve', *arguments)
+        self.process = subprocess.Popen(following(*under, *command), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                        text=True)
+        test.addCleanup(self.end)
+        self.line = self.process.stdout.readline()
+        found = re.search(r'listening (\S+)', self.line)
+        self.address = found.group(1) if found else None
+
+    def place(self):
+        """(host, port) of its address."""
+        host, port = re.sub(r'^\w+://', '', self.address).rsplit(':', 1)
+        return host.strip('[]'), int(port)
+
+    def dial(self):
+        if self.address.startswith('tcp://'):
+            return socket.create_connection(self.place(), PATIENCE_S)
+        caller = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        caller.settimeout(PATIENCE_S)
+        caller.connect(self.address[len('unix:'):])
+        return caller
+
+    def pid(self):
+        """The server's, which is not the process's when that stands between."""
+        return int(re.search(r'pid=(\d+)', self.line).group(1))
+
+    def status(self):
+        """What `switchboard status` counts: name -> number."""
+        done = subprocess.run([SWITCHBOARD, 'status', str(self.pid())], check=True, capture_output=True, text=True)
+        return {name: int(number) for name, number in re.findall(r' (\w+)=(\d+)\b', done.stdout.splitlines()[0])}
+
+    def stop(self):
+        os.kill(self.pid(), signal.SIGTERM)
+
+    def wait(self):
+        """Its exit status and what it has said."""
+        out, err = self.process.communicate(timeout=PATIENCE_S)
+        return self.process.returncode, err
+
+    def end(self):
+        self.process.kill()
+        self.process.communicate()
