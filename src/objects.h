@@ -7,6 +7,7 @@
 #include <switchboard/switchboard.h>
 #include "books.h"
 #include "ground/log.h"
+#include "pktinfo.h"
 #include "shortage.h"
 #include "signals.h"
 #include "turn.h"
@@ -19,6 +20,7 @@ struct sb_listener {
     struct sb_address address;      /* as bound (getsockname) */
     char text[SB_ADDRESS_TEXT_SIZE];
     int fd;                         /* -1 once closed */
+    bool tells_local;               /* datagrams at a wildcard say at which of our addresses they have come */
     int *fds;                       /* reuseport: one for each loop of the server, fds[0] == fd; else NULL */
     char *unlink_path;              /* a Unix socket's file that this process made, or NULL */
     dev_t device;                   /* and which file that is, for another server may have put its own in the place */
@@ -94,6 +96,7 @@ struct sb_request {
     const char *phase;                      /* setup, handle, finish: for handle_error */
     const struct sb_io *io;                 /* NULL: the sockets' calls */
     struct sb_address client;
+    struct sb_local local;                  /* a datagram's, where its listener tells it */
     char *client_name;
     char *instance;
     FILE *rfile, *wfile;

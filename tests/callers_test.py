@@ -42,7 +42,8 @@ class ACallerWhoLeaves(unittest.TestCase):
         lines = [line for line in text.splitlines() if 'open request' not in line]
         self.assertEqual(len(lines), said, text)
         for line in lines:
-            self.assertRegex(line, r'^switchboard: (127\.0\.0\.1:\d+|0\.0\.0\.0:0) has left: (Connection reset by peer|Broken pipe)$')
+            self.assertRegex(line, r'^switchboard: (127\.0\.0\.1:\d+|0\.0\.0\.0:0) has left: '
+                                   r'(Connection reset by peer|Broken pipe)$')
 
     def test_says_nothing_when_quiet(self):
         for strategy in STRATEGIES:
@@ -53,6 +54,32 @@ class ACallerWhoLeaves(unittest.TestCase):
         for strategy in STRATEGIES:
             with self.subTest(strategy=strategy):
                 self.check('-s', strategy, said=5)
+
+
+class AnAddressOfMany(unittest.TestCase):
+    """A datagram at a wildcard is answered from where it was sent to: a connected socket takes no other answer."""
+
+    def check(self, address, targets, *arguments):
+        served = Served(self, '-q', *arguments, os.environ['PLUGIN_WHO'], address)
+        for target in targets * 2:
+            family = socket.AF_INET6 if ':' in target else socket.AF_INET
+            with socket.socket(family, socket.SOCK_DGRAM) as caller:
+                caller.settimeout(PATIENCE_S)
+                caller.connect((target, served.place()[1]))
+                caller.send(b'x')
+                host = f'[{target}]' if ':' in target else target
+                self.assertIn(f'{host}:{served.place()[1]}', caller.recv(200).decode(), arguments)
+
+    def test_strategies(self):
+        for strategy in STRATEGIES:
+            with self.subTest(strategy=strategy):
+                self.check('udp://0.0.0.0:0', ['127.0.0.1', '127.0.0.2'], '-s', strategy)
+                self.check('udp://[::]:0', ['127.0.0.2', '::1'], '-s', strategy)
+
+    def test_reuseport(self):
+        for strategy in ('prefork:2', 'prethread:2', 'prefork:2+fiber'):
+            with self.subTest(strategy=strategy):
+                self.check('udp://[::]:0', ['::1', '127.0.0.1', '127.0.0.2'], '-s', strategy, '-a', 'reuseport')
 
 
 if __name__ == '__main__':

@@ -75,8 +75,9 @@ int sb_sleep(struct sb_request *request, int milliseconds);
 int sb_offload(struct sb_request *request, void (*run)(void *argument), void *argument);
 
 /* Calls another server, at an address as text (address.h). Its name is looked up by sb_offload(), and all of its
- * addresses are tried, one after the other (sb_address_connect()). Returns a connected socket, non-blocking, to be waited
- * for by sb_wait_fd() and closed by the handler; or -errno, -ETIMEDOUT after timeout_ms milliseconds (-1: no limit). */
+ * addresses are tried, one after the other (sb_address_connect()). Returns a connected socket, non-blocking, to be
+ * waited for by sb_wait_fd() and closed by the handler; or -errno, -ETIMEDOUT after timeout_ms milliseconds (-1: no
+ * limit). */
 int sb_connect(struct sb_request *request, const char *address, int timeout_ms);
 
 /* True for udp and unixgram. */
@@ -86,13 +87,13 @@ bool sb_is_datagram(const struct sb_request *request);
  * not read(2) it: what has come may have been received already. */
 int sb_fileno(const struct sb_request *request);
 
-/* Who asks, and at which of our addresses (getsockname(2)). An IPv4 address is one (AF_INET), also on a socket of IPv6;
- * who calls sendto(2) on such a socket maps it (sb_address_map()). */
+/* Who asks, and at which of our addresses (getsockname(2); of a datagram at a wildcard address: where it was sent to,
+ * and its reply leaves from). IPv4 addresses are never mapped ones. */
 const struct sb_address *sb_client_address(const struct sb_request *request);
 int sb_local_address(const struct sb_request *request, struct sb_address *ret_address);
 
-/* client_address as text, "127.0.0.1:4711", or of a Unix connection without an address "pid 4711 uid 1000"; owned by the
- * request. */
+/* client_address as text, "127.0.0.1:4711", or of a Unix connection without an address "pid 4711 uid 1000"; owned by
+ * the request. */
 const char *sb_client_name(struct sb_request *request);
 
 /* Process, user and group at the other end of a Unix connection, as they were at connect(2) (unix(7), SO_PEERCRED).

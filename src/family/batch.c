@@ -20,12 +20,24 @@ struct sb_batch {
     struct mmsghdr in[BATCH], out[BATCH];
     struct iovec in_data[BATCH], out_data[BATCH];
     struct sb_address senders[BATCH], receivers[BATCH];
+    struct controls {
+        char in[BATCH][SB_PKTINFO_SIZE], out[BATCH][SB_PKTINFO_SIZE];
+    } *controls;                        /* where the listener tells at which address they came; else NULL */
 };
 
 /* Loops that each take what they can get would leave nothing for the others, unless they never wait for a handler. */
 static bool may_batch(const struct sb_server *server)
 {
     return (server->traits & SB_YIELDS) || !(server->traits & (SB_DISPATCHES | SB_LOOPS));
+}
+
+static void free_batch(struct sb_batch *batch)
+{
+    if (!batch)
+        return;
+    free(batch->controls);
+    free(batch->packets);
+    free(batch);
 }
 
 static struct sb_batch *new_batch(struct sb_listener *listener)
@@ -37,8 +49,9 @@ static struct sb_batch *new_batch(struct sb_listener *listener)
     batch->fd = sb_listener_fileno(listener);
     batch->packet_size = listener->server->config.max_packet_size;
     batch->packets = malloc(BATCH * batch->packet_size);
-    if (!batch->packets) {
-        free(batch);
+    batch->controls = listener->tells_local ? calloc(1, sizeof *batch->controls) : NULL;
+    if (!batch->packets || (listener->tells_local && !batch->controls)) {
+        free_batch(batch);
         return NULL;
     }
     for (int i = 0; i < BATCH; i++) {
@@ -117,6 +130,10 @@ static ssize_t reply(struct sb_request *request, const void *data, size_t size, 
     batch->out_data[n] = (struct iovec){ (void *)data, size };
     batch->out[n].msg_hdr.msg_name = &batch->receivers[n].sa;
     batch->out[n].msg_hdr.msg_namelen = batch->receivers[n].size;
+    if (batch->controls) {
+        batch->out[n].msg_hdr.msg_control = batch->controls->out[n];
+        batch->out[n].msg_hdr.msg_controllen = sb_pktinfo_write(&request->local, batch->controls->out[n]);
+    }
     request->reply = NULL;
     if (batch->n_replies == BATCH)
         flush(batch);
@@ -132,6 +149,8 @@ static int receive(struct sb_batch *batch)
     for (int i = 0; i < BATCH; i++) {
         batch->in[i].msg_hdr.msg_name = &batch->senders[i].sa;
         batch->in[i].msg_hdr.msg_namelen = sizeof batch->senders[i].in6;
+        batch->in[i].msg_hdr.msg_control = batch->controls ? batch->controls->in[i] : NULL;
+        batch->in[i].msg_hdr.msg_controllen = batch->controls ? SB_PKTINFO_SIZE : 0;
     }
     int n = recvmmsg(batch->fd, batch->in, BATCH, MSG_TRUNC | MSG_DONTWAIT, NULL);
     if (n < 0)
@@ -159,6 +178,8 @@ int sb_batch_get_request(struct sb_batch *batch, struct sb_request **ret_request
     batch->next++;
     request->io = &batch_io;
     request->client = batch->senders[n];
+    if (batch->controls)
+        request->local = sb_pktinfo_read(&batch->in[n].msg_hdr);
     memcpy(request->input, batch->in_data[n].iov_base, kept);
     sb_datagram_arrived(request, size, kept, batch->in[n].msg_hdr.msg_namelen);
     *ret_request = request;
@@ -187,11 +208,8 @@ void sb_batches_flush(struct sb_server *server)
 void sb_batches_close(struct sb_server *server)
 {
     sb_batches_flush(server);
-    for (unsigned i = 0; sb_worker.batches && i < server->n_listeners; i++) {
-        if (sb_worker.batches[i])
-            free(sb_worker.batches[i]->packets);
-        free(sb_worker.batches[i]);
-    }
+    for (unsigned i = 0; sb_worker.batches && i < server->n_listeners; i++)
+        free_batch(sb_worker.batches[i]);
     free(sb_worker.batches);
     sb_worker.batches = NULL;
 }

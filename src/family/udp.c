@@ -13,18 +13,33 @@
 #define FULL_PEER_MS 1000
 #define FULL_PEER_RETRY_MS 10
 
+static bool is_wildcard(const struct sb_address *address)
+{
+    if (address->sa.sa_family == AF_INET6)
+        return IN6_IS_ADDR_UNSPECIFIED(&address->in6.sin6_addr);
+    return address->sa.sa_family == AF_INET && address->in.sin_addr.s_addr == INADDR_ANY;
+}
+
 static int server_activate(struct sb_listener *listener)
 {
-    (void)listener;
-    return 0;
+    int r = 0;
+    listener->tells_local = is_wildcard(&listener->address);
+    for (unsigned i = 0; r == 0 && listener->tells_local && i < (listener->fds ? listener->server->crew.loops : 1); i++)
+        r = sb_pktinfo_enable(listener->fds ? listener->fds[i] : listener->fd, listener->address.sa.sa_family);
+    return r;
 }
 
 static ssize_t reply(struct sb_request *request, const void *data, size_t size, int64_t deadline_ns)
 {
-    const struct sb_address receiver = sb_datagram_receiver(request);
+    struct sb_address receiver = sb_datagram_receiver(request);
+    char control[SB_PKTINFO_SIZE];
+    struct iovec bytes = { .iov_base = (void *)data, .iov_len = size };
+    const struct msghdr message = { .msg_name = &receiver.sa, .msg_namelen = receiver.size, .msg_iov = &bytes,
+                                    .msg_iovlen = 1, .msg_control = control,
+                                    .msg_controllen = sb_pktinfo_write(&request->local, control) };
     deadline_ns = MIN(deadline_ns, sb_deadline_ns(FULL_PEER_MS));
     for (;;) {
-        if (sendto(request->fd, data, size, MSG_NOSIGNAL, &receiver.sa, receiver.size) >= 0)
+        if (sendmsg(request->fd, &message, MSG_NOSIGNAL) >= 0)
             return size;
         if (errno != EAGAIN && errno != EINTR)
             return -errno;
@@ -41,11 +56,17 @@ static const struct sb_io udp_io = { .send = reply };
 
 static int receive(struct sb_request *request, size_t room)
 {
-    socklen_t size = sizeof request->client.un;
-    ssize_t n = recvfrom(request->fd, request->input, room, MSG_TRUNC | MSG_DONTWAIT, &request->client.sa, &size);
+    char control[SB_PKTINFO_SIZE];
+    struct iovec bytes = { .iov_base = request->input, .iov_len = room };
+    struct msghdr message = { .msg_name = &request->client.sa, .msg_namelen = sizeof request->client.un,
+                              .msg_iov = &bytes, .msg_iovlen = 1, .msg_control = control,
+                              .msg_controllen = request->listener->tells_local ? sizeof control : 0 };
+    ssize_t n = recvmsg(request->fd, &message, MSG_TRUNC | MSG_DONTWAIT);
     if (n < 0)
         return errno == EINTR || errno == ECONNREFUSED ? -EAGAIN : -errno;
-    sb_datagram_arrived(request, n, (size_t)n < room ? (size_t)n : room, size);
+    if (request->listener->tells_local)
+        request->local = sb_pktinfo_read(&message);
+    sb_datagram_arrived(request, n, (size_t)n < room ? (size_t)n : room, message.msg_namelen);
     return 0;
 }
 

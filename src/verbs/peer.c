@@ -18,6 +18,16 @@ void sb_make_harmless(char *text, size_t size)
     }
 }
 
+/* The port is that of the socket: it lies at the same place for IPv4 and IPv6. */
+static void put_local(const struct sb_local *local, struct sb_address *address)
+{
+    bool is_local = IN6_IS_ADDR_LINKLOCAL(&local->address);
+    address->in6 = (struct sockaddr_in6){ .sin6_family = AF_INET6, .sin6_port = address->in6.sin6_port,
+                                          .sin6_addr = local->address,
+                                          .sin6_scope_id = is_local ? local->interface : 0 };
+    address->size = sizeof address->in6;
+}
+
 int sb_local_address(const struct sb_request *request, struct sb_address *ret_address)
 {
     struct sb_address address = { .socktype = request->datagram ? SOCK_DGRAM : SOCK_STREAM };
@@ -25,6 +35,8 @@ int sb_local_address(const struct sb_request *request, struct sb_address *ret_ad
     if (getsockname(request->fd, &address.sa, &size) < 0)
         return -errno;
     address.size = size;
+    if (request->local.known)
+        put_local(&request->local, &address);
     sb_address_unmap(&address);
     *ret_address = address;
     return 0;
