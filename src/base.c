@@ -10,6 +10,7 @@
 #include "ground/clock.h"
 #include "handlers.h"
 #include "listener.h"
+#include "ready.h"
 #include "verbs/peer.h"
 
 static int loop_timeout_ms(const struct sb_server *server)
@@ -23,6 +24,7 @@ static int run_loop(struct sb_gate *gate)
     struct sb_request *request;
     int timeout_ms = loop_timeout_ms(server), r;
     sb_batches_open(server);
+    sb_ready_here(server);
     do {
         sb_slot_enter(sb_worker.slot, SB_WAITING);
         r = sb_gate_next(gate, timeout_ms, &request);
@@ -39,6 +41,7 @@ static int handle_one(struct sb_gate *gate)
 {
     struct sb_server *server = gate->server;
     struct sb_request *request;
+    sb_ready_here(server);
     int64_t deadline_ns = sb_deadline_ns(server->config.timeout_ms);
     int r;
     while ((r = sb_gate_next(gate, sb_remaining_ms(deadline_ns), &request)) == 0 && sb_remaining_ms(deadline_ns) != 0)

@@ -142,6 +142,20 @@ int sb_child_start(struct sb_server *server, struct sb_children *children, struc
     return 0;
 }
 
+/* Above what shells and handlers say. */
+#define CANNOT_SERVE 128
+
+int sb_child_failure_status(int error)
+{
+    return CANNOT_SERVE + MIN(-error, 126);
+}
+
+int sb_child_failure(const struct sb_child *child)
+{
+    int status = WIFEXITED(child->status) ? WEXITSTATUS(child->status) : 0;
+    return status > CANNOT_SERVE ? CANNOT_SERVE - status : 0;
+}
+
 static void forget(struct sb_server *server, struct sb_child *child)
 {
     /* Siblings have inherited the pidfd, so closing ours would not take it out. */

@@ -44,12 +44,16 @@ int sb_children_open(struct sb_server *server);
 void sb_child_note_signals(struct sb_server *server);
 
 /* Forks. Where the program handles a signal, the child has the default, but for SIGHUP, SIGINT, SIGQUIT and SIGTERM a
- * handler that does nothing: a terminal, or systemd, sends them to parent and children alike, and the parent decides when
- * its children end; and so for SIGPIPE. Ignored they would be in the programs, too, that a handler starts. It calls
- * run and leaves by _exit with what that returns.
- * child is the strategy's from then on, until sb_child_reap() gives it back. Errors: -EAGAIN, -ENOMEM, -EMFILE. */
+ * handler that does nothing: a terminal, or systemd, sends them to parent and children alike, and the parent decides
+ * when its children end; and so for SIGPIPE. Ignored they would be in the programs, too, that a handler starts. It
+ * calls run and leaves by _exit with what that returns. child is the strategy's from then on, until sb_child_reap()
+ * gives it back. Errors: -EAGAIN, -ENOMEM, -EMFILE. */
 int sb_child_start(struct sb_server *server, struct sb_children *children, struct sb_child *child,
                    int (*run)(struct sb_server *server, struct sb_child *child));
+
+/* The exit status of a worker that could not begin to serve because of an error (-errno), and back: 0: another status. */
+int sb_child_failure_status(int error);
+int sb_child_failure(const struct sb_child *child);
 
 /* A child that has ended, out of the list; the caller frees it. NULL: none has. */
 struct sb_child *sb_child_reap(struct sb_server *server, struct sb_children *children);

@@ -38,9 +38,9 @@ int sb_gate_open(struct sb_gate *gate, struct sb_server *server, enum sb_gate_ro
 void sb_gate_close(struct sb_gate *gate);
 
 /* The next request within timeout_ms (-1: without limit): 1, or 0 when there was none, or when a child or a retiring
- * worker wants attention. -ECANCELED: the loop shall end; after a stop, when it has taken all who had been there before,
- * or when the drain is over. A shortage of descriptors or memory is logged once and waited
- * out here. The caller owns *ret_request. */
+ * worker wants attention. -ECANCELED: the loop shall end; after a stop, when it has taken all who had been there
+ * before, or when the drain is over. A shortage of descriptors or memory is logged once and waited out here. The caller
+ * owns *ret_request. */
 int sb_gate_next(struct sb_gate *gate, int timeout_ms, struct sb_request **ret_request);
 
 /* Stops accepting for a moment, after a request could not be given to a thread or child. */

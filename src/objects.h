@@ -61,6 +61,7 @@ struct sb_server {
     struct sb_listener **listeners;
     unsigned n_listeners;
 
+    atomic_bool told_ready;             /* ready.h */
     struct sb_reaper *reaper;           /* children of this process (child.h) */
     struct sb_channel *channel;         /* pass; NULL: none */
     struct sb_helpers *_Atomic helpers; /* threads of sb_offload(), once one is needed */

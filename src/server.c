@@ -12,6 +12,7 @@
 #include "ground/descriptor.h"
 #include "handlers.h"
 #include "listener.h"
+#include "ready.h"
 #include "registry.h"
 #include "verbs/offload.h"
 
@@ -197,6 +198,7 @@ static int begin_serving(struct sb_server *server)
     if (busy)
         return -EBUSY;
     sb_drain_reset(server);
+    sb_ready_reset(server);
     sb_child_note_signals(server);
     return 0;
 }

@@ -11,14 +11,14 @@ SWITCHBOARD = os.environ['SWITCHBOARD']
 
 
 class Served:
-    """`switchboard serve`, until it has ended. under: a command that runs it."""
+    """`switchboard serve`, until it has ended. under: a command that runs it. waits: for its ready line, or its end."""
 
-    def __init__(self, test, *arguments, under=()):
+    def __init__(self, test, *arguments, under=(), waits=True):
         command = following(SWITCHBOARD, 'serve', *arguments)
         self.process = subprocess.Popen(following(*under, *command), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                         text=True)
         test.addCleanup(self.end)
-        self.line = self.process.stdout.readline()
+        self.line = self.process.stdout.readline() if waits else ''
         found = re.search(r'listening (\S+)', self.line)
         self.address = found.group(1) if found else None
 

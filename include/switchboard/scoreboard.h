@@ -60,7 +60,8 @@ struct sb_scoreboard {
     char strategy[64], handler[64];
     uint64_t accept_lock[8];    /* the mutex discipline's; not for readers */
     uint32_t trace_room;        /* events that the trace holds; 0: none is kept */
-    uint8_t padding[28];
+    uint32_t ready;             /* a loop can take a call, or could since serving began */
+    uint8_t padding[24];
     uint64_t trace_count;       /* events that have happened; those beyond trace_room were dropped */
 };
 

@@ -63,6 +63,8 @@ struct sb_config {
     bool daemon_threads;        /* true: close does not wait for threads; what they use is freed by the last of them */
     const char *const *options; /* "key=value" or "handler.key=value", NULL-terminated; NULL: none */
     void *data;                 /* the program's own, see sb_server_data() */
+    void (*ready)(void *data);  /* called once in each serve_forever and handle_request, when a first loop can take a
+                                 * call; in the process that serves, any thread; NULL: not */
     enum sb_log_level log_level;
     void (*log)(void *data, enum sb_log_level level, const char *text);  /* any thread; NULL: a line on stderr */
 };
@@ -73,7 +75,7 @@ struct sb_config {
     .max_requests = 0, .stack_size = 65536, .spin_us = 0, .trace = 0, .poll_interval_ms = 500,            \
     .timeout_ms = -1, .idle_timeout_ms = -1, .drain_timeout_ms = 5000, .block_on_close = true,            \
     .daemon_threads = false, .options = NULL,                                                              \
-    .data = NULL, .log_level = SB_LOG_INFO, .log = NULL }
+    .data = NULL, .ready = NULL, .log_level = SB_LOG_INFO, .log = NULL }
 
 /* Makes a server: resolves the list, checks the handlers, binds and activates the address (address.h). What fails is
  * logged in one sentence, everything made so far is undone, and -errno returned:
@@ -106,8 +108,8 @@ int sb_server_handle_request(struct sb_server *server);
  * (which then ends as soon as it has taken who is there) and twice. */
 void sb_server_stop(struct sb_server *server);
 
-/* The same, and nobody is waited for: what runs, or is being waited for already, is cut off as at the drain deadline. Of
- * the serving that runs, or of the close after it. */
+/* The same, and nobody is waited for: what runs, or is being waited for already, is cut off as at the drain deadline.
+ * Of the serving that runs, or of the close after it. */
 void sb_server_stop_now(struct sb_server *server);
 
 /* sb_server_stop(), and waits until the loop has ended; requests that the loop itself handles are cut off when the

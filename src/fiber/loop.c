@@ -7,6 +7,7 @@
 #include "../family/batch.h"
 #include "../ground/clock.h"
 #include "../ground/descriptor.h"
+#include "../ready.h"
 #include "callers.h"
 #include "gate_poll.h"
 #include "overflow.h"
@@ -141,6 +142,7 @@ static int run(struct sb_loop *loop)
     sb_overflow_watch(loop);
     sb_batches_open(loop->server);
     sb_slot_enter(sb_worker.slot, SB_WAITING);
+    sb_ready_here(loop->server);
     loop->listens = loop->engine->listen && sb_gate_leave_streams(loop->gate);
     if (loop->listens)
         loop->engine->listen(loop, true);

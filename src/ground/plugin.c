@@ -41,7 +41,8 @@ static int check_abi(const char *file, uint32_t version, uint32_t size, size_t e
         return fail(ret_why, -ENOEXEC, "%s was built for ABI version %u, and this switchboard has %d: build it again",
                     file, version, SB_ABI_VERSION);
     if (size < expected)
-        return fail(ret_why, -ENOEXEC, "%s was built with older headers (%u bytes, not %zu): build it again", file, size,
+        return fail(ret_why, -ENOEXEC, "%s was built with older headers (%u bytes, not %zu): build it again", file,
+                    size,
                     expected);
     return 0;
 }

@@ -12,6 +12,7 @@
 #include "../gate.h"
 #include "../ground/clock.h"
 #include "../handlers.h"
+#include "../ready.h"
 #include "../verbs/peer.h"
 
 #define DEFAULT_PROCESSES 4
@@ -24,13 +25,14 @@
 struct worker {
     struct sb_child *child;     /* NULL: none, one is due at start_ns */
     int64_t start_ns;
-    int early_deaths;
+    int early_deaths;           /* in a row, until one lives on */
 };
 
 struct state {
     int processes;
     struct worker *workers;
     struct sb_children children;    /* the workers', and retired ones that still finish their requests */
+    int why;                        /* the last worker could not begin to serve: -errno */
 };
 
 static int init(struct sb_server *server, const char *argument)
@@ -77,7 +79,7 @@ static int run(struct sb_server *server, struct sb_child *child)
         r = sb_super(server, &sb_prefork_mixin)->serve_forever(server);
     sb_slot_enter(child->slot, SB_CLOSING);
     methods(server)->server_close(server);
-    return r < 0;
+    return r < 0 ? sb_child_failure_status(r) : 0;
 }
 
 /* --- in the parent ------------------------------------------------------------------------------------------------ */
@@ -98,15 +100,20 @@ static void start_worker(struct sb_server *server, struct state *state, int n)
         sb_shortage_begins(&server->shortage, &server->log, "cannot start a worker process", r);
         return;
     }
-    sb_shortage_ends(&server->shortage, &server->log);
+    if (worker->early_deaths == 0)
+        sb_shortage_ends(&server->shortage, &server->log);
     worker->child = child;
+}
+
+static bool lives_on(const struct sb_child *child)
+{
+    return child->born_ns + EARLY_DEATH_MS * INT64_C(1000000) <= sb_now_ns();
 }
 
 static void schedule(struct worker *worker, const struct sb_child *child)
 {
     bool failed = child->status != 0;
-    bool early = sb_now_ns() - child->born_ns < EARLY_DEATH_MS * INT64_C(1000000);
-    worker->early_deaths = failed && early ? worker->early_deaths + 1 : 0;
+    worker->early_deaths = failed && !lives_on(child) ? worker->early_deaths + 1 : 0;
     int delay_ms = 0;
     if (worker->early_deaths > 0)
         delay_ms = MIN(FIRST_DELAY_MS << MIN(worker->early_deaths - 1, 10), LAST_DELAY_MS);
@@ -161,7 +168,10 @@ static void reap_workers(struct sb_server *server, struct state *state)
     struct sb_child *child;
     while ((child = sb_child_reap(server, &state->children)) != NULL) {
         struct worker *worker = &state->workers[child->worker];
-        if (child->status != 0)
+        state->why = sb_child_failure(child);
+        if (state->why < 0)
+            sb_shortage_begins(&server->shortage, &server->log, "a worker cannot begin to serve", state->why);
+        else if (child->status != 0)
             report(server, child);
         if (worker->child == child)
             schedule(worker, child);
@@ -194,17 +204,38 @@ static void release_retired(struct sb_server *server, struct state *state)
     }
 }
 
+/* One that had died early lives on. */
+static void forgive(struct sb_server *server, struct worker *worker)
+{
+    if (worker->child && worker->early_deaths > 0 && lives_on(worker->child)) {
+        worker->early_deaths = 0;
+        sb_shortage_ends(&server->shortage, &server->log);
+    }
+}
+
 static int start_due(struct sb_server *server, struct state *state)
 {
     int64_t next_ns = NEVER;
     for (int i = 0; i < state->processes; i++) {
         struct worker *worker = &state->workers[i];
+        forgive(server, worker);
         if (!worker->child && worker->start_ns <= sb_now_ns())
             start_worker(server, state, i);
         if (!worker->child)
             next_ns = MIN(next_ns, worker->start_ns);
+        else if (worker->early_deaths > 0)
+            next_ns = MIN(next_ns, worker->child->born_ns + EARLY_DEATH_MS * INT64_C(1000000));
     }
     return sb_remaining_ms(next_ns);
+}
+
+/* No worker has ever begun to serve, and each has tried. */
+static bool is_hopeless(const struct sb_server *server, const struct state *state)
+{
+    bool hopeless = state->why < 0 && !sb_is_ready(server);
+    for (int i = 0; hopeless && i < state->processes; i++)
+        hopeless = state->workers[i].early_deaths > 0;
+    return hopeless;
 }
 
 static int supervise(struct sb_server *server, struct state *state)
@@ -219,7 +250,12 @@ static int supervise(struct sb_server *server, struct state *state)
             sb_channel_send(server, request);
         reap_workers(server, state);
         release_retired(server, state);
+        sb_ready_tell(server);
         methods(server)->service_actions(server);
+        if (is_hopeless(server, state)) {
+            r = state->why;
+            break;
+        }
     }
     sb_gate_close(&gate);
     return r == -ECANCELED ? 0 : r;
@@ -227,6 +263,7 @@ static int supervise(struct sb_server *server, struct state *state)
 
 static int prepare(struct sb_server *server, struct state *state)
 {
+    state->why = 0;
     memset(state->workers, 0, state->processes * sizeof *state->workers);
     int r = sb_children_open(server);
     if (r == 0 && server->signals.notice.fd < 0)

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "../channel.h"
+#include "../child.h"
 #include "../drain.h"
 #include "../gate.h"
 #include "../ground/thread.h"
@@ -36,10 +37,10 @@ static int init(struct sb_server *server, const char *argument)
 }
 
 /* None of the loops could run. A worker of prefork leaves it to its parent to try again. */
-static void give_up(struct sb_server *server)
+static void give_up(struct sb_server *server, int error)
 {
     if (server->crew.process_slot)
-        _exit(1);
+        _exit(sb_child_failure_status(error));
     sb_signals_stop(&server->signals);
 }
 
@@ -51,7 +52,7 @@ static void *run_loop(void *argument)
     struct state *state = sb_state(server, &sb_prethread_mixin);
     loop->result = sb_super(server, &sb_prethread_mixin)->serve_forever(server);
     if (atomic_fetch_sub(&state->running, 1) == 1 && loop->result < 0)
-        give_up(server);
+        give_up(server, loop->result);
     return NULL;
 }
 
@@ -70,26 +71,20 @@ static int start_loops(struct sb_server *server, struct loop *loops, int count)
         sb_server_log(server, SB_LOG_ERROR, "only %d of %d threads could be started: %s", started, count, strerror(-r));
     atomic_fetch_sub(&state->running, count - started);
     if (r < 0 && server->config.accept == SB_ACCEPT_REUSEPORT)
-        give_up(server);
+        give_up(server, r);
     return started > 0 ? started : r;
 }
 
 /* Until a stop or, in a worker of prefork, its retirement; under pass this thread accepts for the others. */
-static void supervise(struct sb_server *server)
+static void supervise(struct sb_gate *gate)
 {
-    struct sb_gate gate;
     struct sb_request *request;
-    int r = sb_gate_open(&gate, server, SB_GATE_SUPERVISOR);
-    if (r < 0) {
-        sb_signals_stop(&server->signals);
-        return;
-    }
+    int r;
     if (sb_worker.slot)
         sb_slot_enter(sb_worker.slot, SB_WAITING);
-    while ((r = sb_gate_next(&gate, -1, &request)) >= 0)
+    while ((r = sb_gate_next(gate, -1, &request)) >= 0)
         if (r == 1)
-            sb_channel_send(server, request);
-    sb_gate_close(&gate);
+            sb_channel_send(gate->server, request);
 }
 
 static int join_loops(struct loop *loops, int count)
@@ -100,6 +95,25 @@ static int join_loops(struct loop *loops, int count)
         r = r < 0 ? r : loops[i].result;
     }
     return r;
+}
+
+/* With a gate of its own, before any loop can say that the server is ready. */
+static int run(struct sb_server *server, struct loop *loops, int threads)
+{
+    struct sb_gate gate;
+    int r = sb_gate_open(&gate, server, SB_GATE_SUPERVISOR);
+    int count = r < 0 ? r : start_loops(server, loops, threads);
+    if (count > 0) {
+        supervise(&gate);
+        sb_channel_end(server);
+        /* The loops' own requests only: who hands them on leaves them to server_close. */
+        if (!(server->traits & SB_DISPATCHES))
+            sb_drain(server);
+        count = join_loops(loops, count);
+    }
+    if (r == 0)
+        sb_gate_close(&gate);
+    return count;
 }
 
 static int serve_forever(struct sb_server *server)
@@ -113,20 +127,12 @@ static int serve_forever(struct sb_server *server)
     int r = loops ? 0 : -ENOMEM;
     if (r == 0 && passes)
         r = sb_channel_open(server);
-    int count = r < 0 ? r : start_loops(server, loops, state->threads);
-    if (count > 0) {
-        supervise(server);
-        if (passes)
-            sb_channel_end(server);
-        /* The loops' own requests only: who hands them on leaves them to server_close. */
-        if (!(server->traits & SB_DISPATCHES))
-            sb_drain(server);
-        r = join_loops(loops, count);
-    }
+    if (r == 0)
+        r = run(server, loops, state->threads);
     if (passes)
         sb_channel_close(server);
     free(loops);
-    return count < 0 ? count : r;
+    return r;
 }
 
 const struct sb_class sb_prethread_mixin = {

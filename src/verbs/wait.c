@@ -3,8 +3,8 @@
 #include <errno.h>
 #include <poll.h>
 
-/* Interrupted: what was there still is, so where requests share a thread it only lets the others go first. Either way it
- * has waited, and so heard of the end. */
+/* Interrupted: what was there still is, so where requests share a thread it only lets the others go first. Either way
+ * it has waited, and so heard of the end. */
 static int after_interrupt(struct sb_request *request, short events, int64_t deadline_ns)
 {
     if (deadline_ns != NEVER && sb_now_ns() >= deadline_ns)

@@ -191,6 +191,7 @@ static int load_handlers(char *names, const struct sb_handler **handlers)
 
 static struct sb_server *server;    /* NULL: not yet, or no longer */
 
+static int unheard;                 /* why the ready line could not be written: -errno */
 static volatile sig_atomic_t stopped;
 static volatile sig_atomic_t answered;      /* of --once: its request has been taken, and has no limit any more */
 
@@ -213,18 +214,24 @@ static void catch_signals(void)
     signal(SIGCHLD, SIG_DFL);   /* ignored, the children of handlers would vanish before anybody waits for them */
 }
 
-static int announce(void)
+/* When a first loop can take a call. Nobody would know of a server that cannot say so. */
+static void announce(void *data)
 {
     const char *address;
+    (void)data;
     for (unsigned i = 0; (address = sb_server_address(server, i)) != NULL; i++)
         printf("listening %s handler=%s strategy=%s pid=%d\n", address, sb_server_handler_name(server),
                sb_server_strategy(server), (int)getpid());
-    return program_flush();
+    unheard = program_flush();
+    if (unheard < 0)
+        sb_server_stop(server);
 }
 
 static int create(const struct arguments *arguments, const struct sb_handler *const *handlers)
 {
-    int r = sb_server_create(NULL, arguments->addresses[0], handlers, &arguments->config, &server);
+    struct sb_config config = arguments->config;
+    config.ready = announce;
+    int r = sb_server_create(NULL, arguments->addresses[0], handlers, &config, &server);
     for (int i = 1; r == 0 && arguments->addresses[i]; i++)
         r = sb_server_listen(server, arguments->addresses[i]);
     return r;
@@ -246,9 +253,9 @@ static int run(const struct arguments *arguments, const struct identity *identit
     if (r < 0)
         return r;
     catch_signals();
-    r = announce();
-    if (r == 0)
-        r = arguments->once ? serve_once(arguments) : sb_server_serve_forever(server);
+    r = arguments->once ? serve_once(arguments) : sb_server_serve_forever(server);
+    if (unheard < 0)
+        r = unheard;
     sb_server_close(server);    /* which may take a while; until then it can be told to hurry */
     return r;
 }
