@@ -38,6 +38,17 @@ int program_flush(void)
     return fflush(stdout) != 0 || ferror(stdout) ? lose(errno) : 0;
 }
 
+void program_mute(void)
+{
+    int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    if (null < 0)
+        return;
+    dup2(null, STDOUT_FILENO);
+    close(null);
+    clearerr(stdout);
+    lost = 0;
+}
+
 /* Closed, it has become a descriptor to read from. */
 static bool is_writable(int fd)
 {

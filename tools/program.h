@@ -15,4 +15,7 @@ void program_rename(const char *name);
  * pipe has left. */
 int program_flush(void);
 
+/* The reader of standard output has left, and that is no failure here: what else is written is for nobody. */
+void program_mute(void);
+
 #endif

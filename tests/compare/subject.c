@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -18,8 +19,16 @@
 #include "../../tools/compare/timeline.h"
 #include "../served.h"
 
-TestSuite(subject, .timeout = 120);
-TestSuite(picture, .timeout = 120);
+#define PATIENCE_MS 120000      /* only what hangs takes so long */
+
+/* What a test has started dies with it, and it with whoever runs the tests. */
+static void end_with_runner(void)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+}
+
+TestSuite(subject, .timeout = 600, .init = end_with_runner);
+TestSuite(picture, .timeout = 600, .init = end_with_runner);
 
 static uint64_t now_ns(void)
 {
@@ -37,7 +46,7 @@ static bool wait_a_moment(uint64_t deadline_ns, const char *what)
 }
 
 #define UNTIL(condition)                                                                                   \
-    for (uint64_t deadline_ns_ = now_ns() + DEADLINE_MS * UINT64_C(1000000);                               \
+    for (uint64_t deadline_ns_ = now_ns() + PATIENCE_MS * UINT64_C(1000000);                               \
          !(condition) && wait_a_moment(deadline_ns_, #condition);)
 
 /* --- a server ----------------------------------------------------------------------------------------------------- */
@@ -111,10 +120,12 @@ Test(subject, starts_serves_and_ends_with_nothing_left)
     start("upper", "thread");
     cr_expect(subject_is_alive(&subject));
     ask(10);
+    UNTIL(subject_is_at_rest(&subject));
     pid_t pid = subject.pid;
     cr_expect_eq(getpgid(pid), pid);
     subject_stop(&subject);
     cr_expect_not(subject_is_alive(&subject));
+    cr_expect(subject_is_at_rest(&subject));
     cr_expect_eq(subject.pid, 0);
     cr_expect_eq(subject.status, 0);
     cr_expect(subject.usage.ru_utime.tv_usec > 0 || subject.usage.ru_stime.tv_usec > 0);
@@ -215,7 +226,9 @@ Test(subject, workers_do_not_outlive_a_server_that_is_killed)
 
 Test(subject, one_that_does_not_listen_is_killed)
 {
-    start("upper", "prefork:2");
+    struct subject_plan plan = plan_for("upper", "prefork:2");
+    plan.end_ms = 100;
+    start_plan(&plan);
     pid_t group = subject.pid;
     kill(group, SIGSTOP);
     subject_stop(&subject);
@@ -237,14 +250,14 @@ Test(subject, dies_with_the_one_who_measures)
         _exit(1);
     }
     struct pollfd end = { .fd = pipe_fds[0], .events = POLLIN };
-    cr_assert_eq(poll(&end, 1, DEADLINE_MS), 1);
+    cr_assert_eq(poll(&end, 1, PATIENCE_MS), 1);
     cr_assert_eq(read(pipe_fds[0], &server, sizeof server), sizeof server);
     end.fd = pidfd_open(server, 0);
     cr_assert_geq(end.fd, 0);
     cr_expect_eq(poll(&end, 1, 0), 0, "it runs");
     kill(pid, SIGKILL);
     waitpid(pid, NULL, 0);
-    cr_expect_eq(poll(&end, 1, DEADLINE_MS), 1, "it has ended");
+    cr_expect_eq(poll(&end, 1, PATIENCE_MS), 1, "it has ended");
 }
 
 Test(subject, has_all_descriptors_and_its_own_cpus)

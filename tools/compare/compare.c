@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <locale.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +23,7 @@
 #define DEFAULT_WORKERS 4
 #define DEFAULT_ROUNDS 6
 #define DEFAULT_SECONDS 1
+#define DEFAULT_LIMIT_S 60
 
 /* Of a process besides one for each client: its plugins, its workers' wake-ups, standard streams. */
 #define SPARE_DESCRIPTORS 100
@@ -35,7 +37,7 @@ struct arguments {
     bool predict;
 };
 
-enum { STRATEGIES = 256, CLIENTS, SECONDS, ROUNDS, WORKERS, HTML, JSON, CSV, PREDICT, SEND, EXPECT };
+enum { STRATEGIES = 256, CLIENTS, SECONDS, ROUNDS, LIMIT, WORKERS, HTML, JSON, CSV, PREDICT, SEND, EXPECT };
 
 static const struct argp_option option_table[] = {
     { "strategies", 's', "LIST,LIST,...", 0, "strategies to compare, each as for serve --strategy, with @DISCIPLINE "
@@ -43,7 +45,8 @@ static const struct argp_option option_table[] = {
     { "scenario", 'S', "NAME,...", 0, "what to compare them by: short, talk, udp, slow, wait, spin, idle, burst, "
       "crash, shared, big, herd, unp, or all (default short)", 1 },
     { "clients", 'c', "N", 0, "callers at a time (default: each scenario's own)", 2 },
-    { "seconds", 't', "T", 0, "how long each run takes (default 1)", 2 },
+    { "seconds", 't', "T", 0, "how long each run takes at least (default 1)", 2 },
+    { "limit", LIMIT, "T", 0, "how long a run may go on until it has seen enough (default 60)", 2 },
     { "rounds", 'r', "R", 0, "runs of each strategy (default 6, the least from which differences can be told)", 2 },
     { "workers", 'w', "N", 0, "of pool, prefork and prethread without a count of their own (default 4; unp: 15)", 2 },
     { "force", 'f', NULL, 0, "run a handler where its traits forbid it, as serve does", 3 },
@@ -65,8 +68,10 @@ static bool name_same_file(const char *one, const char *other)
     return one && other && strcmp(one, other) == 0;
 }
 
-static void finish_parsing(struct argp_state *state, const struct arguments *arguments)
+static void finish_parsing(struct argp_state *state, struct arguments *arguments)
 {
+    if (arguments->options.limit_s < arguments->options.seconds)
+        arguments->options.limit_s = arguments->options.seconds;
     if (arguments->options.answer && !arguments->options.question)
         argp_failure(state, 2, 0, "--expect is the answer to something: say --send too");
     if (name_same_file(arguments->html, arguments->json) || name_same_file(arguments->json, arguments->csv) ||
@@ -84,6 +89,7 @@ static const struct argument argument_table[] = {
     { 'S', ARGUMENT_TEXT, OWN(scenarios), 0, 0 },
     { 'c', ARGUMENT_NUMBER, OWN(options.clients), 1, LOAD_CLIENTS_MAX },
     { 't', ARGUMENT_SECONDS, OWN(options.seconds), 0.01, 3600 },
+    { LIMIT, ARGUMENT_SECONDS, OWN(options.limit_s), 0.01, 3600 },
     { 'r', ARGUMENT_NUMBER, OWN(options.rounds), 1, ROUNDS_MAX },
     { 'w', ARGUMENT_NUMBER, OWN(workers), 1, 1000 },
     { 'f', ARGUMENT_FLAG, OWN(options.force), 0, 0 },
@@ -222,6 +228,7 @@ static int choose_matches(struct comparison *comparison, const struct arguments 
 /* --- playing ------------------------------------------------------------------------------------------------------ */
 
 static volatile bool stopped;
+static bool wants_files, reader_left;
 
 static void on_signal(int signo)
 {
@@ -240,22 +247,60 @@ static void catch_signals(void)
     signal(SIGCHLD, SIG_DFL);
 }
 
+/* Who reads the tables may leave (head(1)). Then nothing more is printed, and nothing more is measured either, unless
+ * there is a file to write. */
+static void miss_reader(void)
+{
+    reader_left = true;
+    program_mute();
+    if (!wants_files)
+        stopped = true;
+}
+
+static void look_for_reader(void)
+{
+    struct pollfd out = { .fd = STDOUT_FILENO };
+    if (!reader_left && poll(&out, 1, 0) > 0 && (out.revents & POLLERR))
+        miss_reader();
+}
+
+static int print(const struct comparison *comparison, const struct match *match)
+{
+    if (reader_left)
+        return 0;
+    table_print(comparison, match, stdout);
+    if (match == comparison->matches && comparison->prediction)
+        predict_print(comparison, stdout);
+    int r = program_flush();
+    if (r == -EPIPE)
+        miss_reader();
+    return r == -EPIPE ? 0 : r;
+}
+
+/* Why it has ended before its end. */
+static void explain(int error)
+{
+    if (error == -ECANCELED && reader_left && !wants_files)
+        fprintf(stderr, "switchboard compare: ended before all was measured, for nobody reads on, and no file was "
+                "asked for\n");
+    else if (error == -ECANCELED)
+        fprintf(stderr, "switchboard compare: interrupted; this is what is known so far\n");
+    else
+        fprintf(stderr, "switchboard compare: cannot go on: %s\n", strerror(-error));
+}
+
 static int play(struct comparison *comparison, const struct arguments *arguments)
 {
     int r = 0, written = 0;
-    for (unsigned i = 0; r == 0 && written == 0 && i < comparison->n_matches; i++) {
+    for (unsigned i = 0; r == 0 && (written == 0 || wants_files) && i < comparison->n_matches; i++) {
         struct match *match = &comparison->matches[i];
         r = match_play(comparison, match, &arguments->options);
-        table_print(comparison, match, stdout);
-        if (i == 0 && comparison->prediction)
-            predict_print(comparison, stdout);
-        written = program_flush();
+        if (written == 0)
+            written = print(comparison, match);
+        comparison->complete = r == 0 && i + 1 == comparison->n_matches;
     }
-    comparison->complete = r == 0 && written == 0;
-    if (r == -ECANCELED)
-        fprintf(stderr, "switchboard compare: interrupted; this is what is known so far\n");
-    else if (r < 0)
-        fprintf(stderr, "switchboard compare: cannot go on: %s\n", strerror(-r));
+    if (r < 0)
+        explain(r);
     return r < 0 ? r : written;
 }
 
@@ -375,7 +420,8 @@ int main(int argc, char **argv)
 {
     static char program[PATH_MAX];
     struct arguments arguments = {
-        .options = { .program = program, .rounds = DEFAULT_ROUNDS, .seconds = DEFAULT_SECONDS, .stop = &stopped },
+        .options = { .program = program, .rounds = DEFAULT_ROUNDS, .seconds = DEFAULT_SECONDS,
+                     .limit_s = DEFAULT_LIMIT_S, .look = look_for_reader, .stop = &stopped },
         .scenarios = "short",
     };
     struct comparison comparison = { .argc = argc, .argv = argv };
@@ -384,6 +430,7 @@ int main(int argc, char **argv)
     setlocale(LC_CTYPE, "");
     argument_parse(&argp, argc, argv, &arguments);
     arguments.options.timelines = arguments.html || arguments.json;
+    wants_files = arguments.html || arguments.json || arguments.csv;
 
     int r = find_program(program);
     if (r < 0)

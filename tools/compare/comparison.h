@@ -24,6 +24,9 @@ struct contestant {
     char why[SUBJECT_WHY_SIZE];     /* why it was skipped or given up, a sentence; "" */
     bool misused;                   /* that is because of what the command line says */
     unsigned rounds;                /* that it has run */
+    unsigned few;                   /* of these, that saw too little of what the scenario is about: only what they
+                                     * counted is known of them */
+    uint64_t fewest;                /* how little, at worst */
     double (*values)[METRICS];      /* of each round; NaN: not known, or not of this scenario */
     struct histogram *latency;      /* of all rounds together */
     bool bottleneck;                /* the load generator was the limit in half of the rounds or more */
@@ -41,7 +44,9 @@ struct match {
     char family[16];                /* "tcp" */
     unsigned workers;               /* N where a strategy has no count of its own */
     unsigned clients;
-    double seconds;                 /* of each run; 0: it ends when all requests are done */
+    double seconds;                 /* of each run, at least; 0: it ends when all requests are done */
+    double limit_s;                 /* of each run: it goes on no longer for what it has seen too little of */
+    uint64_t needed;                /* how often what it is about must happen in a run */
     unsigned rounds;                /* wanted */
     struct contestant *contestants;
     unsigned n_contestants;

@@ -204,10 +204,11 @@ static json_t *timeline_to_json(const struct timeline *timeline)
 
 static json_t *contestant_to_json(const struct match *match, const struct contestant *contestant)
 {
-    return json_pack("{s:o, s:o, s:o, s:o, s:b, s:b, s:o, s:o, s:o, s:o, s:o}", "name", text_or_null(contestant->name),
+    return json_pack("{s:o, s:o, s:o, s:o, s:b, s:b, s:i, s:o, s:o, s:o, s:o, s:o}", "name",
+                     text_or_null(contestant->name),
                      "strategy", text_or_null(contestant->strategy), "discipline",
                      text_or_null(contestant->discipline), "skipped", text_or_null(contestant->why), "bottleneck",
-                     contestant->bottleneck, "died", contestant->died, "summary",
+                     contestant->bottleneck, "died", contestant->died, "few", (int)contestant->few, "summary",
                      summary_to_json(match, contestant), "rounds", rounds_to_json(contestant), "latency",
                      latency_to_json(contestant->latency), "workers", workers_to_json(contestant), "timeline",
                      timeline_to_json(&contestant->timeline));
@@ -233,17 +234,20 @@ static json_t *verdict_to_json(const char *verdict)
     return sentences;
 }
 
+static const char *const happenings[] = { [ENDED] = "ended", [ANSWERED] = "answered", [KILLED] = "killed" };
+
 static json_t *match_to_json(const struct match *match)
 {
     const struct scenario *scenario = match->scenario;
     json_t *contestants = json_array();
     for (unsigned i = 0; i < match->n_contestants; i++)
         json_array_append_new(contestants, contestant_to_json(match, &match->contestants[i]));
-    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:i, s:i, s:f, s:i, s:b, s:s, s:o, s:o, s:o, s:o}", "name",
-                     scenario->name, "title", scenario->title, "lesson", scenario->lesson, "family", match->family,
-                     "handler", text_or_null(match->handler), "workers", (int)match->workers,
+    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:i, s:i, s:f, s:f, s:{s:s, s:I}, s:i, s:b, s:s, s:o, s:o, s:o, s:o}",
+                     "name", scenario->name, "title", scenario->title, "lesson", scenario->lesson,
+                     "family", match->family, "handler", text_or_null(match->handler), "workers", (int)match->workers,
                      "clients", (int)match->clients,
-                     "seconds", match->seconds, "rounds", (int)match->rounds, "all_cpus", scenario->all_cpus,
+                     "seconds", match->seconds, "limit", match->limit_s, "needs", "of", happenings[scenario->need.of],
+                     "least", (json_int_t)match->needed, "rounds", (int)match->rounds, "all_cpus", scenario->all_cpus,
                      "primary", metric_infos[scenario->primary].name, "shown",
                      shown_to_json(scenario),
                      "baseline", text_or_null(match->baseline >= 0 ? match->contestants[match->baseline].name : NULL),

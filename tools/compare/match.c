@@ -21,6 +21,7 @@ static double now_s(void)
 static void tick(void *data)
 {
     const struct play *play = data;
+    play->options->look();
     double spent_s = now_s() - play->began_s;
     double left_s = play->runs_done > 0
         ? spent_s / play->runs_done * (play->runs_wanted - play->runs_done) : -1;
@@ -34,6 +35,11 @@ static void keep_run(struct play *play, struct contestant *contestant, const str
                     unsigned *bottlenecks)
 {
     const struct run *run = play->run;
+    uint64_t seen = seen_by(play, run);
+    if (seen < play->match->needed) {
+        contestant->fewest = contestant->few == 0 ? seen : MIN(contestant->fewest, seen);
+        contestant->few++;
+    }
     values_of(play, run, contestant->values[contestant->rounds++]);
     histogram_merge(contestant->latency, &run->load.latency);
     contestant->died |= run->died;
@@ -154,7 +160,9 @@ static void describe(struct play *play)
     match->handler = scenario->handler ? scenario->handler : play->options->handler;
     snprintf(match->family, sizeof match->family, "%s", scenario->family);
     match->clients = match_clients(scenario, play->options, match->workers);
-    match->seconds = scenario->requests_each > 0 && !scenario->in_time ? 0 : play->options->seconds;
+    match->seconds = scenario->requests_each > 0 ? 0 : play->options->seconds;
+    match->limit_s = play->options->limit_s;
+    match->needed = plan_need(match);
     match->rounds = play->options->rounds;
     match->baseline = -1;
 }
@@ -203,6 +211,7 @@ static int conclude(struct match *match)
     match->baseline = find_baseline(match);
     if (match->baseline >= 0) {
         conclude_faults(match, verdict);
+        conclude_too_little(match, verdict);
         match->scenario->conclude(match, verdict);
         admit_chance(match, verdict);
     } else {

@@ -49,6 +49,12 @@ const struct metric_info metric_infos[METRICS] = {
                         "processor time of the server's whole life, less that of the iterative server" },
 };
 
+bool metric_is_count(enum metric metric)
+{
+    return metric == PROCESSES || metric == THREADS || metric == CALLED_AGAIN ||
+           (metric >= ANSWERS && metric <= POISONED);
+}
+
 bool metric_is_fault(enum metric metric)
 {
     return metric >= ERRORS && metric <= UNANSWERED;

@@ -41,6 +41,9 @@ struct metric_info {
 
 extern const struct metric_info metric_infos[METRICS];
 
+/* What happened, and how often: true of any run, however little it has seen. */
+bool metric_is_count(enum metric metric);
+
 /* Of faults the worst round counts: a median would hide a race. */
 bool metric_is_fault(enum metric metric);
 

@@ -5,13 +5,12 @@
 #include <string.h>
 #include <sys/param.h>
 
-#define PATIENCE_NS UINT64_C(10000000000)
 #define POISON "segfault\n"
 #define POISON_EACH 100
 #define DRIP_MS 100
 
-/* Once no more requests begin. Who is being served has its answer long before; who is not must not keep the class. */
-#define GRACE_NS UINT64_C(500000000)
+/* Once no more requests begin, where the others are not waited for. */
+#define CUT_NS UINT64_C(500000000)
 
 /* Of a recorded run. */
 #define TIMELINE_CALLS 80
@@ -58,24 +57,31 @@ void plan_subject(const struct play *play, const struct contestant *contestant, 
     }
 }
 
+uint64_t plan_need(const struct match *match)
+{
+    const struct scenario *scenario = match->scenario;
+    unsigned callers = match->clients - slow_clients(scenario, match->workers);
+    return scenario->need.least > 0 ? scenario->need.least : (uint64_t)MAX(scenario->requests_each, 1) * callers;
+}
+
 static void plan_load(const struct play *play, struct load_plan *load)
 {
     const struct scenario *scenario = play->match->scenario;
-    uint64_t seconds_ns = play->options->seconds * 1e9;
-    bool by_time = scenario->requests_each == 0 || scenario->in_time;
+    uint64_t limit_ns = play->options->limit_s * 1e9;
     *load = (struct load_plan){
         .talk = scenario->talk, .hold = scenario->stays,
         .clients = play->match->clients, .slow = slow_clients(scenario, play->match->workers), .drip_ms = DRIP_MS,
-        .duration_ns = by_time ? seconds_ns : 0,
-        .patience_ns = PATIENCE_NS,
-        .grace_ns = by_time ? GRACE_NS : PATIENCE_NS,
+        .duration_ns = scenario->requests_each == 0 ? play->options->seconds * 1e9 : 0,
+        .limit_ns = limit_ns, .patience_ns = limit_ns, .grace_ns = scenario->cut ? MIN(CUT_NS, limit_ns) : limit_ns,
+        .in_vain = scenario->in_vain,
         .dialogue = play->dialogue,
         .cpu = scenario->all_cpus ? -1 : play->comparison->machine.load_cpu,
     };
     load->count = (uint64_t)scenario->requests_each * (load->clients - load->slow);
-    if (scenario->stays)
-        load->patience_ns = load->grace_ns = seconds_ns;
+    if (scenario->requests_each == 0)
+        load->least_ended = play->match->needed;
     if (scenario->poisoned) {
+        load->least_poisoned = play->match->needed;
         load->poison = POISON;
         load->poison_each = POISON_EACH;
     }
@@ -98,6 +104,7 @@ void plan_recording(const struct play *play, const struct contestant *contestant
     plan->subject.arguments[n] = "--trace=" TIMELINE_EVENTS;
     plan->load.calls_room = plan->load.count > 0 ? MIN(plan->load.count, TIMELINE_CALLS_MAX) : TIMELINE_CALLS;
     plan->load.count = plan->load.calls_room;
+    plan->load.least_ended = plan->load.least_poisoned = 0;
     if (plan->load.duration_ns > 0)
         plan->load.duration_ns = MIN(plan->load.duration_ns, TIMELINE_NS);
     plan->load.poison_each = TIMELINE_POISON_EACH;

@@ -27,6 +27,7 @@ struct play {
 
 /* plan.c */
 void plan_subject(const struct play *play, const struct contestant *contestant, struct subject_plan *ret_plan);
+uint64_t plan_need(const struct match *match);
 void plan_run(const struct play *play, const struct contestant *contestant, struct run_plan *ret_plan);
 
 /* A run that is recorded, for a timeline: it ends when there is enough for a picture. */
@@ -36,7 +37,10 @@ void plan_recording(const struct play *play, const struct contestant *contestant
  * sentence in why. */
 int play_find_dialogue(struct play *play, char why[SUBJECT_WHY_SIZE]);
 
-/* values.c: what a run of play->current says, METRICS values. */
+/* values.c: how often what the scenario is about has happened in a run of play->current: enough is match->needed. */
+uint64_t seen_by(const struct play *play, const struct run *run);
+
+/* What that run says, METRICS values; only what it counted where it has not seen enough. */
 void values_of(const struct play *play, const struct run *run, double *ret_values);
 struct cost cost_of(const struct run *run);
 

@@ -7,12 +7,24 @@
 #include <string.h>
 #include "../load/generator.h"
 
-#define TICK_MS 100
+#define TICK_MS LOAD_LOOK_MS
 #define TICKS_EACH_SAMPLE 3
 
 /* A load may be over soon, and its server at rest again: at first it is looked at more often. */
 #define FIRST_TICKS 10
 #define FIRST_TICK_MS 10
+
+/* Whether who still waits will be served is for the server's sleep to tell, and not for the time. */
+static void tell_of_server(struct generator *generator, struct subject *subject)
+{
+    struct load_server *server = generator->server;
+    if (!subject_is_alive(subject))
+        __atomic_store_n(&server->gone, true, __ATOMIC_RELEASE);
+    if (subject_is_at_rest(subject))
+        __atomic_fetch_add(&server->rests, 1, __ATOMIC_ACQ_REL);
+    else
+        __atomic_store_n(&server->rests, 0, __ATOMIC_RELEASE);
+}
 
 /* Until the load has ended, or, with `stays`, has done its requests. */
 static void watch(struct generator *generator, struct subject *subject, bool stays, const volatile bool *stop,
@@ -24,6 +36,8 @@ static void watch(struct generator *generator, struct subject *subject, bool sta
             generator_stop(generator);
         if (tick)
             tick(data);
+        if (generator->result->lingers && ticks >= FIRST_TICKS)
+            tell_of_server(generator, subject);
         if (ticks < FIRST_TICKS || ticks % TICKS_EACH_SAMPLE == 0)
             subject_sample(subject);
         if (stays && generator->result->done)
@@ -59,6 +73,7 @@ static int finish_load(struct generator *generator, struct run *run, char *why)
     return r;
 }
 
+/* A request's end may be written down after its caller has its answer. */
 static void collect(struct subject *subject, const struct generator *generator, const volatile bool *stop,
                     struct run *run)
 {

@@ -9,6 +9,20 @@
 
 #define SCENARIO_METRICS_MAX 8
 
+/* What a scenario is about, and how often it must have happened in a run for the figures to mean anything. A run goes
+ * on until it has, beyond its time, as far as the limit allows; where it has not, only its counts are kept. */
+enum happening {
+    ENDED,                          /* requests that came to an end: with an answer, or without one in the end */
+    ANSWERED,                       /* requests with an answer */
+    KILLED,                         /* handlers killed; or the server, with which all has been said */
+};
+
+struct need {
+    enum happening of;
+    unsigned least;                 /* 0: each caller's (first) request, or all where requests_each counts them */
+    const char *noun;               /* "answers" */
+};
+
 struct scenario {
     const char *name, *title;
     const char *lesson;             /* one sentence: what it shows and why */
@@ -23,9 +37,11 @@ struct scenario {
     unsigned clients;               /* by default; those that are slow come on top */
     unsigned workers;               /* by default; 0: the usual number */
     unsigned requests_each;         /* for each client, then the run ends; 0: it ends by --seconds */
-    bool in_time;                   /* requests_each within --seconds; else they have PATIENCE_S */
+    struct need need;
     bool talk;                      /* connections stay for the next request */
     bool slow_crew;                 /* as many slow clients as there are workers */
+    bool in_vain;                   /* callers may wait for ever: it ends when a server at rest leaves them waiting */
+    bool cut;                       /* who waits when its time is over is not waited for */
     bool stays;                     /* connections stay when all have been answered, and the server's memory is read */
     bool poisoned;                  /* each hundredth request kills its handler */
     bool all_cpus;                  /* the server may use every CPU, the load's as well */

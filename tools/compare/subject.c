@@ -20,11 +20,12 @@
 #include "calls.h"
 #include "processes.h"
 
-#define READY_MS 30000
-#define QUIET_MS 2000
+#define READY_MS 60000
+#define QUIET_MS 10000
 #define QUIET_LOOKS 4
 #define BETWEEN_LOOKS_MS 5
-#define END_MS 5000
+#define END_MS 60000
+#define ASK_AGAIN_MS 3000       /* more than its drain timeout: it may not have heard while it was starting */
 #define COMPLAINT_SIZE 4096
 
 static void nap(int ms)
@@ -40,7 +41,7 @@ static void fill_argv(const struct subject_plan *plan, const char *argv[])
     argv[n++] = plan->program;
     argv[n++] = "serve";
     argv[n++] = "-q";
-    argv[n++] = "--drain-timeout=2";    /* within END_MS */
+    argv[n++] = "--drain-timeout=2";
     argv[n++] = "-s";
     argv[n++] = plan->strategy;
     if (plan->discipline) {
@@ -194,6 +195,27 @@ int subject_settle(struct subject *subject, const volatile bool *stop)
     return 0;
 }
 
+static bool is_asleep(const struct subject *subject)
+{
+    struct process_tree tree;
+    if (process_tree_look(subject->pid, &tree) < 0)
+        return false;
+    bool asleep = process_tree_is_asleep(&tree);
+    process_tree_finish(&tree);
+    return asleep;
+}
+
+/* A slow caller's byte may wake it in the moment of each look. */
+bool subject_is_at_rest(struct subject *subject)
+{
+    for (int looks = 0; looks < QUIET_LOOKS && subject_is_alive(subject); looks++) {
+        if (is_asleep(subject))
+            return true;
+        nap(BETWEEN_LOOKS_MS);
+    }
+    return !subject_is_alive(subject);
+}
+
 static void describe_end(const struct subject *subject, char why[SUBJECT_WHY_SIZE])
 {
     int status = subject->status;
@@ -251,7 +273,8 @@ int subject_start(struct subject *subject, const struct subject_plan *plan, cons
                   char why[SUBJECT_WHY_SIZE])
 {
     char line[512];
-    *subject = (struct subject){ .stdout_fd = -1, .stderr_fd = -1, .calls_fd = -1, .calls = -1 };
+    *subject = (struct subject){ .end_ms = plan->end_ms > 0 ? plan->end_ms : END_MS, .stdout_fd = -1,
+                                 .stderr_fd = -1, .calls_fd = -1, .calls = -1 };
     int r = launch(subject, plan);
     if (r == 0)
         r = read_ready_line(subject, stop, line, sizeof line);
@@ -333,14 +356,14 @@ bool subject_is_alive(struct subject *subject)
 
 void subject_stop(struct subject *subject)
 {
-    uint64_t end_ns = clock_in_ms(END_MS);
-    if (subject_is_alive(subject))
-        kill(subject->pid, SIGTERM);
-    while (subject_is_alive(subject)) {
+    uint64_t end_ns = clock_in_ms((unsigned)subject->end_ms), ask_ns = clock_ns();
+    for (; subject_is_alive(subject); nap(1)) {
+        if (clock_left_ms(ask_ns) == 0) {
+            kill(subject->pid, SIGTERM);
+            ask_ns = clock_in_ms(ASK_AGAIN_MS);
+        }
         if (clock_left_ms(end_ns) == 0)
             bury(subject);
-        else
-            nap(1);
     }
 }
 

@@ -15,13 +15,15 @@ struct cost cost_of(const struct run *run)
                            .voluntary = run->usage.ru_nvcsw, .involuntary = run->usage.ru_nivcsw, .calls = run->calls };
 }
 
+/* Of fewer than a hundred there is no hundredth. */
 static void set_latencies(const struct histogram *latency, double *values)
 {
-    static const struct { enum metric metric; double percent; } wanted[] = {
-        { P50_US, 50 }, { P90_US, 90 }, { P99_US, 99 }, { P99_9_US, 99.9 }, { MAX_US, 100 },
+    static const struct { enum metric metric; double percent; uint64_t least; } wanted[] = {
+        { P50_US, 50, 1 }, { P90_US, 90, 10 }, { P99_US, 99, 100 }, { P99_9_US, 99.9, 1000 }, { MAX_US, 100, 1 },
     };
-    for (unsigned i = 0; latency->count > 0 && i < sizeof wanted / sizeof *wanted; i++)
-        values[wanted[i].metric] = histogram_percentile(latency, wanted[i].percent) / 1e3;
+    for (unsigned i = 0; i < sizeof wanted / sizeof *wanted; i++)
+        if (latency->count >= wanted[i].least)
+            values[wanted[i].metric] = histogram_percentile(latency, wanted[i].percent) / 1e3;
 }
 
 static void set_counts(const struct load_result *load, double least_s, bool numbers, double *values)
@@ -68,6 +70,19 @@ static void set_costs(const struct run *run, const struct cost *blank, double *v
         values[SYSCALLS] = MAX(whole.calls - blank->calls, 0) / requests;
 }
 
+uint64_t seen_by(const struct play *play, const struct run *run)
+{
+    const struct load_result *load = &run->load;
+    switch (play->match->scenario->need.of) {
+    case ANSWERED:
+        return load->answered;
+    case KILLED:
+        return run->died ? play->match->needed : load->poisoned;
+    default:
+        return load->answered + load_errors(load);
+    }
+}
+
 void values_of(const struct play *play, const struct run *run, double *values)
 {
     for (unsigned i = 0; i < METRICS; i++)
@@ -83,4 +98,7 @@ void values_of(const struct play *play, const struct run *run, double *values)
     values[PROCESSES] = run->processes;
     values[THREADS] = run->threads;
     values[CONNECTION_KB] = run->connection_kb;
+    for (unsigned i = 0; i < METRICS && seen_by(play, run) < play->match->needed; i++)
+        if (!metric_is_count(i))
+            values[i] = NAN;
 }

@@ -21,9 +21,24 @@ static double most(const struct contestant *contestant, enum metric metric)
 
 typedef bool choice(const struct match *match, const struct contestant *contestant);
 
+static bool is_wrong(const struct match *match, const struct contestant *contestant)
+{
+    (void)match;
+    return most(contestant, WRONG) > 0;
+}
+
+static bool has_died(const struct match *match, const struct contestant *contestant)
+{
+    (void)match;
+    return contestant->died;
+}
+
+/* Of whom enough is known, but a fault is one in however short a run. */
 static bool is_chosen(const struct match *match, unsigned i, choice *chosen)
 {
-    return match->contestants[i].rounds > 0 && chosen(match, &match->contestants[i]);
+    const struct contestant *contestant = &match->contestants[i];
+    bool of_faults = chosen == is_wrong || chosen == has_died;
+    return contestant->rounds > (of_faults ? 0 : contestant->few) && chosen(match, contestant);
 }
 
 /* "fork, thread and pool:4" between two texts; nothing for nobody. */
@@ -41,18 +56,6 @@ static void tell(FILE *verdict, const struct match *match, choice *chosen, const
             fprintf(verdict, "%s%s", match->contestants[i].name, left > 1 ? ", " : left == 1 ? " and " : "");
         }
     fputs(behind, verdict);
-}
-
-static bool is_wrong(const struct match *match, const struct contestant *contestant)
-{
-    (void)match;
-    return most(contestant, WRONG) > 0;
-}
-
-static bool has_died(const struct match *match, const struct contestant *contestant)
-{
-    (void)match;
-    return contestant->died;
 }
 
 /* Who is quick but wrong, or dead, wins nothing; nor does who answers nobody. */
@@ -102,6 +105,19 @@ void conclude_faults(const struct match *match, FILE *verdict)
     show_example(match, verdict);
     if (!match->scenario->poisoned)
         tell(verdict, match, has_died, "The server died under ", ": the handler crashed, or ended it.\n");
+}
+
+void conclude_too_little(const struct match *match, FILE *verdict)
+{
+    for (unsigned i = 0; i < match->n_contestants; i++) {
+        const struct contestant *contestant = &match->contestants[i];
+        if (contestant->few > 0)
+            fprintf(verdict, "%s saw too little in %u of its %u round%s: %llu of the %llu %s that it takes, in up to "
+                    "%g s (see --limit). Only what was counted is shown of %s, and nothing concluded.\n",
+                    contestant->name, contestant->few, contestant->rounds, contestant->rounds == 1 ? "" : "s",
+                    (unsigned long long)contestant->fewest, (unsigned long long)match->needed,
+                    match->scenario->need.noun, match->limit_s, contestant->few == 1 ? "it" : "them");
+    }
 }
 
 /* --- speed -------------------------------------------------------------------------------------------------------- */
@@ -219,6 +235,11 @@ static bool has_room(const struct match *match, const struct contestant *contest
     return median(contestant, ANSWERS) == match->clients;
 }
 
+static bool has_no_room(const struct match *match, const struct contestant *contestant)
+{
+    return !has_room(match, contestant);
+}
+
 void conclude_memory(const struct match *match, FILE *verdict)
 {
     const struct contestant *best, *worst;
@@ -227,9 +248,9 @@ void conclude_memory(const struct match *match, FILE *verdict)
                 "under %s, %.1f KB (the kernel's own share comes on top).\n", match->clients, best->name,
                 median(best, CONNECTION_KB), worst->name, median(worst, CONNECTION_KB));
     for (unsigned i = 0; i < match->n_contestants; i++)
-        if (match->contestants[i].rounds > 0 && !has_room(match, &match->contestants[i]))
-            fprintf(verdict, "%s took in %.0f of %u in %g s.\n", match->contestants[i].name,
-                    median(&match->contestants[i], ANSWERS), match->clients, match->seconds);
+        if (is_chosen(match, i, has_no_room))
+            fprintf(verdict, "%s took in %.0f of %u.\n", match->contestants[i].name,
+                    median(&match->contestants[i], ANSWERS), match->clients);
 }
 
 /* --- burst -------------------------------------------------------------------------------------------------------- */
@@ -241,7 +262,11 @@ void conclude_burst(const struct match *match, FILE *verdict)
         return;
     fprintf(verdict, "The last of %u callers had its answer after %.0f ms under %s, after %.0f ms under %s.\n",
             match->clients, median(best, MAX_US) / 1000, best->name, median(worst, MAX_US) / 1000, worst->name);
-    if (find_ends(match, CALLED_AGAIN, is_sound, &best, &worst) && median(worst, CALLED_AGAIN) > 0)
+    if (!find_ends(match, CALLED_AGAIN, is_sound, &best, &worst))
+        return;
+    if (median(worst, CALLED_AGAIN) == 0)
+        fprintf(verdict, "Nobody found the backlog full: for that it takes more callers, or slower servers.\n");
+    else if (find_ends(match, CALLED_AGAIN, is_sound, &best, &worst) && median(worst, CALLED_AGAIN) > 0)
         fprintf(verdict, "Under %s %.0f found the backlog full and called again, under %s %.0f: the sooner a server "
                 "accepts, the fewer.\n", worst->name, median(worst, CALLED_AGAIN), best->name,
                 median(best, CALLED_AGAIN));

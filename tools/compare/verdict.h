@@ -21,6 +21,9 @@ void conclude_counting(const struct match *match, FILE *verdict);
 void conclude_wakeups(const struct match *match, FILE *verdict);
 void conclude_control(const struct match *match, FILE *verdict);
 
+/* Who has seen too little of what the scenario is about in some rounds, which then count for nothing. */
+void conclude_too_little(const struct match *match, FILE *verdict);
+
 /* Who gave wrong answers or died: first of all, in every scenario. Nothing when nobody did. */
 void conclude_faults(const struct match *match, FILE *verdict);
 

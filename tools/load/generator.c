@@ -15,6 +15,7 @@ struct shared {
     volatile bool stop;
     int r;                      /* of load_run() */
     struct load_result result;
+    struct load_server server;
     struct load_call calls[];
 };
 
@@ -41,6 +42,7 @@ static void generate(struct shared *shared, struct load_plan plan, pid_t parent)
     for (unsigned i = 0; i < sizeof group_signals / sizeof *group_signals; i++)
         signal(group_signals[i], SIG_IGN);
     prctl(PR_SET_TIMERSLACK, 1);
+    plan.server = &shared->server;
     plan.calls = plan.calls_room > 0 ? shared->calls : NULL;
     shared->r = keep_to_cpu(plan.cpu, &shared->result);
     if (shared->r == 0)
@@ -59,6 +61,7 @@ int generator_start(struct generator *generator, const struct load_plan *plan)
     generator->shared = memory;
     generator->result = &generator->shared->result;
     generator->calls = generator->shared->calls;
+    generator->server = &generator->shared->server;
     fflush(NULL);
     generator->pid = fork();
     if (generator->pid == 0)

@@ -10,6 +10,7 @@ struct generator {
     int pid_fd;                         /* readable once it has ended */
     const struct load_result *result;   /* in shared memory: its numbers grow while it runs */
     const struct load_call *calls;      /* plan->calls_room of them, shared as well */
+    struct load_server *server;         /* shared: where its watcher tells it about the server */
     struct shared *shared;
     size_t shared_size;
 };
@@ -18,9 +19,8 @@ struct generator {
  * only one. */
 int generator_choose_cpu(void);
 
-/* Starts load_run() of a plan; its `calls` are the generator's own. A Control-C or SIGTERM is for whoever started it,
- * with whom it dies. It keeps to
- * plan->cpu. Returns 0 or -errno. generator_free() in any case. */
+/* Starts load_run() of a plan; its `calls` and its `server` are the generator's own. A Control-C or SIGTERM is for
+ * whoever started it, with whom it dies. It keeps to plan->cpu. Returns 0 or -errno. generator_free() in any case. */
 int generator_start(struct generator *generator, const struct load_plan *plan);
 
 /* Asks it to end. */

@@ -12,13 +12,13 @@
 #include "../descriptors.h"
 #include "client.h"
 #include "connection.h"
+#include "enough.h"
 #include "pace.h"
 #include "plan.h"
 #include "slow.h"
 
 #define EVENTS       256
 #define BEGIN_AT_ONCE 64            /* requests begun before the answers are looked at again */
-#define TICK_NS      100000000      /* how often *stop is looked at */
 #define OWN_DESCRIPTORS 8           /* beside those of the clients, and those that are open already */
 
 /* --- before it ---------------------------------------------------------------------------------------------------- */
@@ -80,13 +80,13 @@ static uint64_t earlier(uint64_t a_ns, uint64_t b_ns)
 
 static uint64_t next_look_ns(const struct run *run, uint64_t now_ns)
 {
-    uint64_t next_ns = run->closed_ns > 0 ? run->closed_ns + run->plan->grace_ns : run->end_ns;
+    uint64_t next_ns = run->closed_ns > 0 ? enough_last_ns(run) : run->end_ns;
     next_ns = earlier(next_ns, line_next_ns(&run->asking, run->plan->patience_ns));
     next_ns = earlier(next_ns, line_next_ns(&run->resting, RUN_REST_NS));
     next_ns = earlier(next_ns, line_next_ns(&run->dripping, run->plan->drip_ms * 1000000ull));
     if (run_first(&run->free))
         next_ns = earlier(next_ns, pace_next_ns(run));
-    return run->stop ? earlier(next_ns, now_ns + TICK_NS) : next_ns;
+    return run->stop ? earlier(next_ns, now_ns + RUN_TICK_NS) : next_ns;
 }
 
 static void look_at_lines(struct run *run)
@@ -116,6 +116,7 @@ static void wait_and_hear(struct run *run)
     uint64_t now_ns = clock_ns(), next_ns = next_look_ns(run, now_ns);
     int n = wait_for_events(run->epoll_fd, events, next_ns > now_ns ? next_ns - now_ns : 0);
     for (int i = 0; i < n; i++) {
+        enough_hear(run, events[i].data.ptr);
         client_event(run, events[i].data.ptr, events[i].events);
         pace_begin(run, 1);
     }
@@ -124,12 +125,11 @@ static void wait_and_hear(struct run *run)
 static bool is_over(struct run *run)
 {
     uint64_t now_ns = clock_ns();
-    const struct load_plan *plan = run->plan;
-    bool all_begun = plan->count > 0 && run->result->begun >= plan->count;
-    if (run->closed_ns == 0 && (all_begun || (now_ns >= run->end_ns && !pace_is_due(run, now_ns))))
+    enough_look(run, now_ns);
+    if (run->closed_ns == 0 && (enough_is_begun(run) || (now_ns >= run->end_ns && !pace_is_due(run, now_ns))))
         run->closed_ns = now_ns;
     return run_is_stopped(run) ||
-           (run->closed_ns > 0 && (run->outstanding == 0 || now_ns >= run->closed_ns + plan->grace_ns));
+           (run->closed_ns > 0 && (run->outstanding == 0 || enough_is_waited(run, now_ns)));
 }
 
 /* --- after it ----------------------------------------------------------------------------------------------------- */
@@ -174,7 +174,7 @@ static void conclude(struct run *run)
 static void hold(const struct run *run)
 {
     while (!run_is_stopped(run))
-        poll(NULL, 0, TICK_NS / 1000000);
+        poll(NULL, 0, RUN_TICK_NS / 1000000);
 }
 
 static void go(struct run *run)
@@ -185,7 +185,8 @@ static void go(struct run *run)
         slow_dial(run, &run->clients[i], now_ns);
     run->cpu_ns = clock_of_ns(CLOCK_THREAD_CPUTIME_ID);
     run->start_ns = clock_ns();
-    run->end_ns = plan->duration_ns > 0 ? run->start_ns + plan->duration_ns : UINT64_MAX;
+    run->limit_ns = plan->limit_ns > 0 ? run->start_ns + plan->limit_ns : UINT64_MAX;
+    run->end_ns = earlier(plan->duration_ns > 0 ? run->start_ns + plan->duration_ns : UINT64_MAX, run->limit_ns);
     for (unsigned i = plan->slow; i < plan->clients; i++)
         line_join(&run->free, &run->clients[i].place, run->start_ns);
     pace_begin(run, BEGIN_AT_ONCE);
@@ -224,7 +225,7 @@ uint64_t load_errors(const struct load_result *result)
 
 bool load_was_bottleneck(const struct load_plan *plan, const struct load_result *result)
 {
-    if (result->elapsed_ns < TICK_NS)   /* too short to tell */
+    if (result->elapsed_ns < RUN_TICK_NS)   /* too short to tell */
         return false;
     double busy = (double)result->cpu_ns / (double)result->elapsed_ns;
     return busy > 0.9 || (plan->rate > 0 && busy > 0.5 && result->late > result->begun / 100);

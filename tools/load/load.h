@@ -15,6 +15,7 @@
 #define LOAD_CLIENTS_MAX 1000000
 #define LOAD_WHY_SIZE 160
 #define LOAD_EXAMPLE_SIZE 64
+#define LOAD_LOOK_MS 100
 #define LOAD_QUESTION_SIZE_MAX 65507    /* bytes of the largest datagram over IPv4 */
 
 /* What is asked, and what must come back. */
@@ -38,6 +39,13 @@ struct load_call {
     bool answered;
 };
 
+/* What is known of the server while a load runs: written by whoever watches it, read by the load. */
+struct load_server {
+    unsigned rests;             /* looks one after the other, LOAD_LOOK_MS apart, that found it asleep; the load sets it
+                                 * back to 0 whenever it hears something */
+    bool gone;                  /* it has ended */
+};
+
 struct load_plan {
     struct sb_address address;
     bool talk;                  /* false: each request on a connection of its own; with datagrams always true */
@@ -48,6 +56,12 @@ struct load_plan {
     double rate;                /* requests each second of the open loop; 0: closed loop */
     uint64_t count;             /* no more requests than this; 0: no limit */
     uint64_t duration_ns;       /* no request begins later than this; 0: no limit (then count is set) */
+    uint64_t least_ended;       /* but requests go on to begin until so many have ended, with an answer or without, */
+    uint64_t least_poisoned;    /* and so many were poison: as long as it takes, up to limit_ns */
+    uint64_t limit_ns;          /* no request begins later than this in any case; 0: no limit, and the least is 0 */
+    struct load_server *server; /* what the watcher says; NULL: nobody watches. Once no more requests begin, those that
+                                 * a server at rest leaves without answer are given up */
+    bool in_vain;               /* it does not go on for the least either with a server that is at rest */
     uint64_t patience_ns;       /* how long an answer may take before it is given up, not 0 */
     uint64_t grace_ns;          /* how long the last answers may take once no more requests begin; then they count as
                                  * unanswered; at most patience_ns */
@@ -88,6 +102,7 @@ struct load_result {
                                  * has all; closed loop only, else 1 */
     unsigned connected;         /* talk: clients with a connection when all was done */
     unsigned n_calls;
+    bool lingers;               /* its count or time is over, and it goes on or waits: the server is to be watched */
     bool done;                  /* set last; with hold, before the connections end */
     struct histogram latency;   /* of the answered: from when it was due (open loop) or begun (closed loop) */
     struct histogram service;   /* the same from when it was really begun */

@@ -2,6 +2,7 @@
 
 #include "../clock.h"
 #include "client.h"
+#include "enough.h"
 
 #define LATE_NS 1000000
 
@@ -13,7 +14,7 @@ static uint64_t due_ns(const struct run *run, uint64_t number)
 uint64_t pace_next_ns(const struct run *run)
 {
     const struct load_plan *plan = run->plan;
-    if (run->closed_ns > 0 || (plan->count > 0 && run->result->begun >= plan->count))
+    if (run->closed_ns > 0 || enough_is_begun(run))
         return UINT64_MAX;
     uint64_t next_ns = plan->rate > 0 ? due_ns(run, run->begun) : run->start_ns;
     return next_ns < run->end_ns ? next_ns : UINT64_MAX;

@@ -10,6 +10,8 @@ const char *plan_complaint(const struct load_plan *plan)
         return "at least one client must not be slow, and slow ones send a byte at times";
     if (plan->count == 0 && plan->duration_ns == 0)
         return "neither the requests nor the time are limited";
+    if (plan->limit_ns == 0 && (plan->least_ended > 0 || plan->least_poisoned > 0))
+        return "there is a least of requests, and no limit of time";
     if (plan->patience_ns == 0 || plan->grace_ns > plan->patience_ns)
         return "no time for an answer, or more of it at the end than before";
     if (!(plan->rate >= 0 && plan->rate <= 1e9))

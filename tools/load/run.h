@@ -8,6 +8,7 @@
 
 #define RUN_BUFFER_SIZE (256 * 1024)        /* larger than any datagram */
 #define RUN_REST_NS 10000000                /* before somebody who was refused tries again */
+#define RUN_TICK_NS 100000000               /* how often is looked at what no event tells: *stop, the server */
 
 struct client {
     struct place place;         /* first, so that a place is its client */
@@ -37,7 +38,8 @@ struct run {
     struct line free, asking, resting, dripping;
     uint64_t begun;             /* poison included */
     unsigned outstanding;       /* requests, poison included */
-    uint64_t start_ns, end_ns;
+    uint64_t start_ns, end_ns;  /* no request begins after the end, which is put off while more are needed, */
+    uint64_t limit_ns;          /* up to here; UINT64_MAX: without limit */
     uint64_t closed_ns;         /* since when no more requests begin; 0: they do */
     uint64_t failed_ns;         /* the first failure since the last answer; 0: none */
     uint64_t answered_ns;       /* the last answer */

@@ -46,6 +46,7 @@ function ranked(scenario) {
 
 function nameCell(contestant) {
     const marks = [contestant.bottleneck ? LIMIT : "", contestant.died ? "its server died" : "",
+                   contestant.few ? `saw too little in ${contestant.few} of ${contestant.rounds.length} rounds` : "",
                    contestant.skipped ? "given up" : "", contestant.summary?.wrong?.max ? "gave wrong answers" : ""];
     return element("span", null, contestant.name,
                    marks.filter(mark => mark).map(mark => element("small", null, mark)));
