@@ -13,7 +13,7 @@
 #include "../../tools/compare/scenario.h"
 #include "../../tools/compare/table.h"
 
-TestSuite(comparison, .timeout = 60);
+TestSuite(comparison, .timeout = 600);
 
 enum { ROUNDS = 6, CONTESTANTS = 4 };
 

@@ -21,19 +21,62 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
-DEADLINE_S = 60
+sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from lifeline import following  # noqa: E402
+
+DEADLINE_S = 600    # only what hangs takes so long
 TAB = "\ue004"
 SPACE = " "
 CHROMEDRIVER = shutil.which("chromedriver")
 switchboard = None
 
 
+def processes_of(folder):
+    """A browser's, known by its folder."""
+    for entry in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            if str(folder).encode() in (entry / "environ").read_bytes() + (entry / "cmdline").read_bytes():
+                yield int(entry.name)
+        except OSError:
+            pass
+
+
+def kill_all(folder):
+    for pid in processes_of(folder):
+        try:
+            process = os.pidfd_open(pid)
+            signal.pidfd_send_signal(process, signal.SIGKILL)
+            select.select([process], [], [], DEADLINE_S)
+            os.close(process)
+        except ProcessLookupError:
+            pass
+
+
+def keep(folder):
+    """Forks who ends what the browser has started, should this process be killed. A byte into its pipe ends it."""
+    waits, lives = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(lives)
+        os.setsid()
+        null = os.open(os.devnull, os.O_RDWR)
+        for fd in (0, 1, 2):
+            os.dup2(null, fd)
+        if os.read(waits, 1) == b"":
+            kill_all(folder)
+            shutil.rmtree(folder.parent, ignore_errors=True)
+        os._exit(0)
+    os.close(waits)
+    return pid, lives
+
+
 def make_report(folder):
     """Runs a small comparison; returns the page and its data. What the page is called would be HTML if it were let."""
     page, data = folder / "<" / "script><b id=injected>.html", folder / "report.json"
     page.parent.mkdir()
-    done = subprocess.run([switchboard, "compare", "--scenario=short,idle,crash", "--strategies=serial,prefork:2",
-                           "--rounds=2", "--seconds=0.1", f"--html={page}", f"--json={data}"],
+    done = subprocess.run(following(switchboard, "compare", "--scenario=short,idle,crash",
+                                    "--strategies=serial,prefork:2", "--rounds=2", "--seconds=0.01", "--limit=300",
+                                    "--clients=20", f"--html={page}", f"--json={data}"),
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                           timeout=DEADLINE_S)
     if done.returncode != 0:
@@ -47,6 +90,7 @@ class Browser:
     def __init__(self, folder):
         self.folder = folder
         self.session = ""
+        self.keeper, self.kept = keep(folder)
         self.start()
         try:
             self.session = "/session/" + self.call("POST", "/session", {"capabilities": {"alwaysMatch": {
@@ -123,36 +167,23 @@ class Browser:
     def log(self):
         return self.call("POST", "/se/log", {"type": "browser"})
 
-    def processes(self):
-        """The browser's own, known by its folder."""
-        for entry in pathlib.Path("/proc").glob("[0-9]*"):
-            try:
-                if str(self.folder).encode() in (entry / "environ").read_bytes() + (entry / "cmdline").read_bytes():
-                    yield int(entry.name)
-            except OSError:
-                pass
-
     def close(self):
         try:
             if self.session:
-                self.call("DELETE", "", deadline_s=10)
+                self.call("DELETE", "", deadline_s=60)
         except (OSError, AssertionError):
             pass
         self.driver.terminate()
         try:
-            self.driver.wait(10)
+            self.driver.wait(60)
         except subprocess.TimeoutExpired:
             self.driver.kill()
             self.driver.wait()
         self.driver.stdout.close()
-        for pid in self.processes():
-            try:
-                process = os.pidfd_open(pid)
-                signal.pidfd_send_signal(process, signal.SIGKILL)
-                select.select([process], [], [], 10)
-                os.close(process)
-            except ProcessLookupError:
-                pass
+        kill_all(self.folder)
+        os.write(self.kept, b".")
+        os.close(self.kept)
+        os.waitpid(self.keeper, 0)
 
 
 TABLES = """

@@ -5,7 +5,7 @@
 
 #include "../../tools/compare/statistics.h"
 
-TestSuite(statistics, .timeout = 60);
+TestSuite(statistics, .timeout = 600);
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 

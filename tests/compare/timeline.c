@@ -4,7 +4,7 @@
 
 #include "../../tools/compare/timeline.h"
 
-TestSuite(timeline, .timeout = 30);
+TestSuite(timeline, .timeout = 600);
 
 static struct timeline timeline;
 
