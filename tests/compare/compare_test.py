@@ -610,6 +610,20 @@ class Terminal(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertRegex(done.stdout, r'1\D+serial +serial')
 
+    def test_each_scenario_is_guessed(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, 'a.json')
+            done = compare('-S', 'shared,burst', '-c', '4', '-s', 'fork,serial', *SHORT, '-p', '--json', path,
+                           typed='2 1\nfork\n')
+            self.assertEqual(done.returncode, 0, done.stderr)
+            with open(path, encoding='utf-8') as file:
+                result = json.load(file)
+        guesses = [one['prediction'] for one in result['scenarios']]
+        self.assertEqual([one['scenario'] for one in guesses], ['shared', 'burst'])
+        self.assertEqual([one['guess'] for one in guesses], [['serial', 'fork'], ['fork']])
+        self.assertEqual(result['prediction'], guesses[0])
+        self.assertEqual(done.stdout.count('your guess'), 2)
+
 
 class Helped(unittest.TestCase):
     def test_help_names_every_scenario(self):

@@ -378,7 +378,7 @@ static const volatile bool go_on = false, stopped = true;
 static int guess(const char *lines, const volatile bool *stop)
 {
     FILE *in = fmemopen((char *)lines, strlen(lines), "r"), *out = open_memstream(&text, &size);
-    int r = predict_ask(&comparison, in, out, stop);
+    int r = predict_ask(&match, in, out, stop);
     fclose(in);
     fclose(out);
     return r;
@@ -386,12 +386,12 @@ static int guess(const char *lines, const volatile bool *stop)
 
 static void expect_guess(unsigned n, const char *const *names)
 {
-    cr_assert_eq(comparison.n_prediction, n, "%u names: %s", comparison.n_prediction, text);
+    cr_assert_eq(match.n_prediction, n, "%u names: %s", match.n_prediction, text);
     for (unsigned i = 0; i < n; i++) {
-        cr_expect_str_eq(comparison.prediction[i], names[i]);
-        free(comparison.prediction[i]);
+        cr_expect_str_eq(match.prediction[i], names[i]);
+        free(match.prediction[i]);
     }
-    free(comparison.prediction);
+    free(match.prediction);
     free(text);
 }
 
@@ -428,14 +428,14 @@ Test(comparison, without_an_answer_there_is_no_guess)
     free(text);
     cr_expect_eq(guess("1 2\n", &stopped), -ECANCELED);
     free(text);
-    cr_expect_null(comparison.prediction);
+    cr_expect_null(match.prediction);
 }
 
 static struct prediction_score score_of(unsigned n, char *const *names)
 {
-    comparison.prediction = (char **)names;
-    comparison.n_prediction = n;
-    return predict_score(&comparison);
+    match.prediction = (char **)names;
+    match.n_prediction = n;
+    return predict_score(&match);
 }
 
 #define SCORE(...) score_of(sizeof((char *[]){ __VA_ARGS__ }) / sizeof(char *), (char *[]){ __VA_ARGS__ })
@@ -472,9 +472,9 @@ Test(comparison, the_guess_is_printed_beside_the_measurement)
     contestants[2].rounds = 0;
     SCORE("serial", "pool:4", "fork");
     char *names[] = { "serial", "pool:4", "fork" };
-    comparison.prediction = names;
+    match.prediction = names;
     FILE *memory = open_memstream(&text, &size);
-    predict_print(&comparison, memory);
+    predict_print(&match, memory);
     fclose(memory);
     SAYS("      your guess  measured\n"
          "   1  serial      prefork:4\n"
@@ -482,9 +482,9 @@ Test(comparison, the_guess_is_printed_beside_the_measurement)
          "   3  fork        serial\n"
          "Places guessed rightly: 1 of 3. Pairs in the right order: 0 of 1; Kendall's tau is -1.00 (");
     free(text);
-    comparison.prediction = NULL;
+    match.prediction = NULL;
     memory = open_memstream(&text, &size);
-    predict_print(&comparison, memory);
+    predict_print(&match, memory);
     fclose(memory);
     cr_expect_str_eq(text, "");
     free(text);

@@ -57,7 +57,7 @@ static const struct argp_option option_table[] = {
     { "html", HTML, "FILE", 0, "write a report with charts", 4 },
     { "json", JSON, "FILE", 0, "write all figures as JSON", 4 },
     { "csv", CSV, "FILE", 0, "write the figures of each run as CSV", 4 },
-    { "predict", 'p', NULL, 0, "ask for your ranking first, and show it beside the measured one", 4 },
+    { "predict", 'p', NULL, 0, "ask for your ranking by each scenario first, and show it beside the measured one", 4 },
     { 0 },
 };
 
@@ -269,8 +269,7 @@ static int print(const struct comparison *comparison, const struct match *match)
     if (reader_left)
         return 0;
     table_print(comparison, match, stdout);
-    if (match == comparison->matches && comparison->prediction)
-        predict_print(comparison, stdout);
+    predict_print(match, stdout);
     int r = program_flush();
     if (r == -EPIPE)
         miss_reader();
@@ -379,9 +378,11 @@ static int compare(struct comparison *comparison, const struct arguments *argume
 {
     comparison->started = time(NULL);
     machine_look(&comparison->machine);
-    if (arguments->predict && predict_ask(comparison, stdin, stderr, &stopped) < 0) {
-        fprintf(stderr, "\nswitchboard compare: no ranking was given, so nothing was run\n");
-        return -ECANCELED;
+    for (unsigned i = 0; arguments->predict && i < comparison->n_matches; i++) {
+        if (predict_ask(&comparison->matches[i], stdin, stderr, &stopped) < 0) {
+            fprintf(stderr, "\nswitchboard compare: no ranking was given, so nothing was run\n");
+            return -ECANCELED;
+        }
     }
     uint64_t began_ns = clock_ns();
     int r = play(comparison, arguments);
@@ -396,9 +397,6 @@ static void finish(struct comparison *comparison)
 {
     for (unsigned i = 0; i < comparison->n_matches; i++)
         match_finish(&comparison->matches[i]);
-    for (unsigned i = 0; i < comparison->n_prediction; i++)
-        free(comparison->prediction[i]);
-    free(comparison->prediction);
     free(comparison->matches);
 }
 

@@ -52,6 +52,8 @@ struct match {
     unsigned n_contestants;
     int baseline;                   /* with which the others are compared: the first with a primary metric; -1: none */
     char verdict[VERDICT_SIZE];     /* sentences with newlines between */
+    char **prediction;              /* names of contestants, best first, all malloc'd; NULL: none was asked for */
+    unsigned n_prediction;
 };
 
 struct comparison {
@@ -63,9 +65,6 @@ struct comparison {
     struct machine machine;
     struct match *matches;
     unsigned n_matches;
-    char **prediction;              /* names of contestants, best first, for the first match, all malloc'd; NULL: none
-                                     * was asked for */
-    unsigned n_prediction;
 };
 
 /* A contestant's values of one metric: `values` has room for ROUNDS_MAX. Returns contestant->rounds. */

@@ -85,18 +85,17 @@ static json_t *names(char *const *texts, unsigned n)
     return array;
 }
 
-static json_t *prediction_to_json(const struct comparison *comparison)
+static json_t *prediction_to_json(const struct match *match)
 {
-    if (!comparison->prediction || comparison->n_matches == 0)
+    if (!match->prediction)
         return json_null();
-    const struct match *match = &comparison->matches[0];
-    struct prediction_score score = predict_score(comparison);
+    struct prediction_score score = predict_score(match);
     unsigned order[match->n_contestants + 1], n = match_rank(match, match->scenario->primary, order);
     json_t *measured = json_array();
     for (unsigned i = 0; i < n; i++)
         json_array_append_new(measured, text_or_null(match->contestants[order[i]].name));
     return json_pack("{s:s, s:o, s:o, s:i, s:o}", "scenario", match->scenario->name, "guess",
-                     names(comparison->prediction, comparison->n_prediction), "measured", measured, "right",
+                     names(match->prediction, match->n_prediction), "measured", measured, "right",
                      (int)score.right, "tau", number(score.tau));
 }
 
@@ -242,7 +241,8 @@ static json_t *match_to_json(const struct match *match)
     json_t *contestants = json_array();
     for (unsigned i = 0; i < match->n_contestants; i++)
         json_array_append_new(contestants, contestant_to_json(match, &match->contestants[i]));
-    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:i, s:i, s:f, s:f, s:{s:s, s:I}, s:i, s:b, s:s, s:o, s:o, s:o, s:o}",
+    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:i, s:i, s:f, s:f, s:{s:s, s:I}, s:i, s:b, s:s, s:o, s:o, s:o, s:o, "
+                     "s:o}",
                      "name", scenario->name, "title", scenario->title, "lesson", scenario->lesson,
                      "family", match->family, "handler", text_or_null(match->handler), "workers", (int)match->workers,
                      "clients", (int)match->clients,
@@ -251,7 +251,8 @@ static json_t *match_to_json(const struct match *match)
                      "primary", metric_infos[scenario->primary].name, "shown",
                      shown_to_json(scenario),
                      "baseline", text_or_null(match->baseline >= 0 ? match->contestants[match->baseline].name : NULL),
-                     "verdict", verdict_to_json(match->verdict), "contestants", contestants);
+                     "prediction", prediction_to_json(match), "verdict", verdict_to_json(match->verdict),
+                     "contestants", contestants);
 }
 
 static json_t *to_json(const struct comparison *comparison)
@@ -271,7 +272,7 @@ static json_t *to_json(const struct comparison *comparison)
                      machine_to_json(&comparison->machine), "test",
                                      "name", SIGNED_RANK_NAME, "level", SIGNED_RANK_LEVEL,
                      "rounds_needed", SIGNED_RANK_LEAST, "metrics", metrics_to_json(), "prediction",
-                     prediction_to_json(comparison), "scenarios", scenarios_played);
+                     prediction_to_json(&comparison->matches[0]), "scenarios", scenarios_played);
 }
 
 int json_write(const struct comparison *comparison, FILE *file)

@@ -260,6 +260,9 @@ void match_finish(struct match *match)
         free(contestant->latency);
         timeline_finish(&contestant->timeline);
     }
+    for (unsigned i = 0; i < match->n_prediction; i++)
+        free(match->prediction[i]);
+    free(match->prediction);
     free(match->contestants);
     *match = (struct match){ 0 };
 }

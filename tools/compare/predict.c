@@ -115,9 +115,8 @@ static char **copy_names(const struct match *match, const unsigned *choices, uns
     return names;
 }
 
-int predict_ask(struct comparison *comparison, FILE *in, FILE *out, const volatile bool *stop)
+int predict_ask(struct match *match, FILE *in, FILE *out, const volatile bool *stop)
 {
-    const struct match *match = &comparison->matches[0];
     unsigned choices[match->n_contestants + 1];
     put_question(match, out);
     unsigned n = ask(match, in, out, stop, choices);
@@ -126,8 +125,8 @@ int predict_ask(struct comparison *comparison, FILE *in, FILE *out, const volati
     char **names = copy_names(match, choices, n);
     if (!names)
         return -ENOMEM;
-    comparison->prediction = names;
-    comparison->n_prediction = n;
+    match->prediction = names;
+    match->n_prediction = n;
     return 0;
 }
 
@@ -154,12 +153,11 @@ static void score_pair(struct prediction_score *score, double first, double seco
     score->disagree += more_is_better ? first < second : first > second;
 }
 
-struct prediction_score predict_score(const struct comparison *comparison)
+struct prediction_score predict_score(const struct match *match)
 {
-    const struct match *match = &comparison->matches[0];
     struct prediction_score score = { .tau = NAN };
-    unsigned order[match->n_contestants + 1], n_guesses = comparison->n_prediction;
-    char *const *guess = comparison->prediction;
+    unsigned order[match->n_contestants + 1], n_guesses = match->n_prediction;
+    char *const *guess = match->prediction;
     score.places = match_rank(match, match->scenario->primary, order);
     for (unsigned i = 0; i < n_guesses; i++) {
         score.right += i < score.places && is_right(match, guess[i], order[i]);
@@ -172,11 +170,10 @@ struct prediction_score predict_score(const struct comparison *comparison)
     return score;
 }
 
-static void put_place(const struct comparison *comparison, unsigned place, const unsigned *order, unsigned n_measured,
+static void put_place(const struct match *match, unsigned place, const unsigned *order, unsigned n_measured,
                       int width, FILE *out)
 {
-    const struct match *match = &comparison->matches[0];
-    const char *guess = place < comparison->n_prediction ? comparison->prediction[place] : "";
+    const char *guess = place < match->n_prediction ? match->prediction[place] : "";
     bool right = place < n_measured && guess[0] && is_right(match, guess, order[place]);
     fprintf(out, "%4u  ", place + 1);
     text_pad(out, guess, width + 2, false);
@@ -205,18 +202,17 @@ static void put_score(const struct prediction_score *score, FILE *out)
     fputc('\n', out);
 }
 
-void predict_print(const struct comparison *comparison, FILE *out)
+void predict_print(const struct match *match, FILE *out)
 {
-    if (!comparison->prediction)
+    if (!match->prediction)
         return;
-    const struct match *match = &comparison->matches[0];
-    struct prediction_score score = predict_score(comparison);
+    struct prediction_score score = predict_score(match);
     unsigned order[match->n_contestants + 1], n = match_rank(match, match->scenario->primary, order);
     int width = names_width(match);
     fputs("      ", out);
     text_pad(out, "your guess", width + 2, false);
     fputs("measured\n", out);
-    for (unsigned place = 0; place < n || place < comparison->n_prediction; place++)
-        put_place(comparison, place, order, n, width, out);
+    for (unsigned place = 0; place < n || place < match->n_prediction; place++)
+        put_place(match, place, order, n, width, out);
     put_score(&score, out);
 }

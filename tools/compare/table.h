@@ -19,22 +19,22 @@ void progress_clear(void);
  * follow in a second table. Colours only on a terminal, unless NO_COLOR (no-color.org) is set or TERM is "dumb". */
 void table_print(const struct comparison *comparison, const struct match *match, FILE *out);
 
-/* Asks for a ranking of the first match's contestants, best first: their numbers, or names, separated by blanks or
- * commas; the rest may be left out. Asks again after a mistake. Sets comparison->prediction. Returns 0; -ENOMEM;
+/* Asks for a ranking of a match's contestants, best first: their numbers, or names, separated by blanks or
+ * commas; the rest may be left out. Asks again after a mistake. Sets match->prediction. Returns 0; -ENOMEM;
  * -ECANCELED at the end of the input or when *stop gets true (by a signal whose handler is set without SA_RESTART). */
-int predict_ask(struct comparison *comparison, FILE *in, FILE *out, const volatile bool *stop);
+int predict_ask(struct match *match, FILE *in, FILE *out, const volatile bool *stop);
 
-/* What a guess was worth, by the medians of the first match's primary metric. */
+/* What a guess was worth, by the medians of the match's primary metric. */
 struct prediction_score {
     unsigned places, right;     /* that were measured, and that were guessed rightly; equal medians may change places */
     unsigned pairs;             /* of contestants that were both guessed and measured */
     unsigned agree, disagree;   /* pairs in the guessed order, and in the other; equal medians are neither */
     double tau;                 /* Kendall's tau-a of these pairs: 1 to -1; NaN without a pair */
 };
-struct prediction_score predict_score(const struct comparison *comparison);
+struct prediction_score predict_score(const struct match *match);
 
-/* The guess beside the measurement: for each place both names; then the score in words. After the first match's table.
+/* The guess beside the measurement: for each place both names; then the score in words. After the match's table.
  * Nothing without a prediction. */
-void predict_print(const struct comparison *comparison, FILE *out);
+void predict_print(const struct match *match, FILE *out);
 
 #endif

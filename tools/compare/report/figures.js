@@ -213,8 +213,8 @@ function allFigures(scenario, contestants) {
 }
 
 function predictionFigure(scenario) {
-    const prediction = data.prediction;
-    if (prediction?.scenario !== scenario.name)
+    const prediction = scenario.prediction;
+    if (!prediction)
         return null;
     const { guess, measured, right, tau } = prediction;
     const verdict = n => n >= guess.length ? null : guess[n] === measured[n] ? "✓ right" : "✗ wrong";
