@@ -7,22 +7,16 @@
 #include <string.h>
 #include <sys/param.h>
 
+#include "../clock.h"
 #include "play.h"
 #include "table.h"
 #include "verdict.h"
-
-static double now_s(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec + now.tv_nsec / 1e9;
-}
 
 static void tick(void *data)
 {
     const struct play *play = data;
     play->options->look();
-    double spent_s = now_s() - play->began_s;
+    double spent_s = (double)(clock_ns() - play->began_ns) / 1e9;
     double left_s = play->runs_done > 0
         ? spent_s / play->runs_done * (play->runs_wanted - play->runs_done) : -1;
     progress_show(play->match->scenario->name, play->round, play->match->rounds,
@@ -225,8 +219,7 @@ static int conclude(struct match *match)
 
 int match_play(const struct comparison *comparison, struct match *match, const struct match_options *options)
 {
-    struct play play = { .comparison = comparison, .match = match, .options = options,
-                         .began_s = now_s() };
+    struct play play = { .comparison = comparison, .match = match, .options = options, .began_ns = clock_ns() };
     char why[SUBJECT_WHY_SIZE] = "";
     describe(&play);
     int r = prepare(&play);

@@ -22,7 +22,7 @@ struct play {
     struct run *run;                /* the one under way */
     struct cost *blanks;            /* of each contestant: of a life in which nothing was served */
     unsigned round, current, runs_done, runs_wanted;
-    double began_s;
+    uint64_t began_ns;
 };
 
 /* plan.c */
