@@ -361,13 +361,25 @@ Test(comparison, columns_without_a_place_follow_in_a_second_table)
 {
     begin();
     setenv("TERM", "dumb", 1);
-    print_on_terminal(60);
+    print_on_terminal(61);
     cr_expect_eq(count_of("\nstrategy "), 2);
     cr_expect_eq(count_of("\nfork "), 2);
     SAYS("CPU us\r\n");
     SAYS("\nserial      42       0\r\n");
     for (char *line = strtok(text, "\r\n"); line; line = strtok(NULL, "\r\n"))
         cr_expect(strlen(line) <= 60, "%s", line);
+}
+
+Test(comparison, no_line_fills_a_terminal)
+{
+    static const char head[] = "strategy   requests/s       quartiles         serial    /req   us  errors";
+    begin();
+    setenv("TERM", "dumb", 1);
+    print_on_terminal(strlen(head) + 1);
+    SAYS(head);
+    print_on_terminal(strlen(head));
+    SAYS_NOT(head);
+    cr_expect_eq(count_of("\nstrategy "), 2);
 }
 
 /* --- the guess ---------------------------------------------------------------------------------------------------- */

@@ -24,7 +24,7 @@ void progress_show(const char *scenario, unsigned round, unsigned rounds, const 
     if (!memory)
         return;
     /* A line that is full would make some terminals begin the next one. */
-    text_cut(memory, line, terminal_width(stderr, 80) - 1);
+    text_cut(memory, line, terminal_width(stderr, 79));
     fclose(memory);
     fprintf(stderr, "\r%s\033[K", shown);
 }

@@ -29,7 +29,7 @@ struct table {
     FILE *out;
     const struct match *match;
     bool colours;
-    int width;                  /* of the terminal */
+    int width;                  /* that a line may have */
     struct column columns[COLUMNS_MAX];
     unsigned n_columns;
 };

@@ -13,7 +13,7 @@ int terminal_width(FILE *stream, int otherwise)
     struct winsize size;
     if (ioctl(fileno(stream), TIOCGWINSZ, &size) < 0 || size.ws_col == 0)
         return otherwise;
-    return size.ws_col;
+    return size.ws_col - 1;
 }
 
 bool terminal_is_clever(FILE *stream)

@@ -7,7 +7,8 @@
 #include <stddef.h>
 #include <stdio.h>
 
-/* Columns of the terminal, at least 40; `otherwise` when the stream is none. */
+/* Columns that a line may have: one less than the terminal, for some go to the next line as soon as one is full;
+ * `otherwise` when the stream is none. */
 int terminal_width(FILE *stream, int otherwise);
 
 /* A terminal that understands escape sequences. */
