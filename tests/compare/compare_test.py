@@ -177,6 +177,9 @@ class Scenarios(unittest.TestCase):
         found = contestants('idle', USUAL, '-c', '20')
         for name, fit in [('serial', 1), ('pool:2', 2), ('prefork:2', 2), ('thread', 20), ('fork', 20), ('fiber', 20)]:
             self.assertEqual(value(found[name], 'answers'), fit, name)
+            handled = [one for one in found[name]['timeline']['requests'] if one['began_ms'] is not None]
+            self.assertEqual(len(handled), fit, name)
+            self.assertEqual({one['ended_ms'] for one in handled}, {None}, name)
         self.assertEqual(value(found['fork'], 'processes'), 21)
         self.assertEqual(value(found['thread'], 'threads'), 21)
         for name in ['thread', 'fork', 'fiber']:

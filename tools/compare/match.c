@@ -102,12 +102,12 @@ static int record_one(struct play *play, struct contestant *contestant)
     return r == -ECANCELED || r == -ENOMEM ? r : 0;
 }
 
-/* Where connections stay, requests cannot be told apart; datagrams have none. */
+/* The requests of one connection cannot be told apart; datagrams have none. */
 static bool records(const struct play *play)
 {
     const struct scenario *scenario = play->match->scenario;
-    bool stays = scenario->talk && strcmp(scenario->family, "tcp") == 0;
-    return play->options->timelines && !stays;
+    bool shares = scenario->talk && scenario->requests_each != 1 && strcmp(scenario->family, "tcp") == 0;
+    return play->options->timelines && !shares;
 }
 
 static int record(struct play *play)

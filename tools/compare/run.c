@@ -73,15 +73,22 @@ static int finish_load(struct generator *generator, struct run *run, char *why)
     return r;
 }
 
-/* A request's end may be written down after its caller has its answer. */
-static void collect(struct subject *subject, const struct generator *generator, const volatile bool *stop,
+static void draw(const struct subject *subject, const struct generator *generator, struct run *run)
+{
+    unsigned n_calls = generator->result->n_calls;
+    if (n_calls > 0 && timeline_make(subject->board, generator->calls, n_calls, &run->timeline) < 0)
+        run->timeline = (struct timeline){ 0 };
+}
+
+/* A request's end may be written down after its caller has its answer. Where callers stay until they are sent away,
+ * what the server does then, for those whom it has kept waiting, is no part of the picture. */
+static void collect(struct subject *subject, const struct generator *generator, bool stays, const volatile bool *stop,
                     struct run *run)
 {
     subject_settle(subject, stop);
     run->n_workers = subject_workers(subject, run->workers, WORKERS_SHOWN);
-    if (run->load.n_calls > 0 &&
-        timeline_make(subject->board, generator->calls, run->load.n_calls, &run->timeline) < 0)
-        run->timeline = (struct timeline){ 0 };
+    if (!stays)
+        draw(subject, generator, run);
 }
 
 static int put_load_on(struct subject *subject, const struct run_plan *plan, const volatile bool *stop,
@@ -97,10 +104,12 @@ static int put_load_on(struct subject *subject, const struct run_plan *plan, con
     if (r == 0) {
         watch(&generator, subject, load.hold, stop, tick, data);
         weigh(subject, generator.result, load.hold, before_kb, run);
+        if (load.hold)
+            draw(subject, &generator, run);
         r = finish_load(&generator, run, why);
     }
     if (r == 0)
-        collect(subject, &generator, stop, run);
+        collect(subject, &generator, load.hold, stop, run);
     generator_free(&generator);
     return r;
 }

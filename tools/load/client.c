@@ -102,8 +102,6 @@ static const char *question(const struct run *run, const struct client *client, 
 static void start_clock(struct run *run, struct client *client, uint64_t now_ns)
 {
     client->called_ns = now_ns;
-    if (client->call)
-        client->call->called_ns = client->called_ns;
     line_join(&run->asking, &client->place, client->called_ns);
 }
 

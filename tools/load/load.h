@@ -33,7 +33,7 @@ struct load_dialogue {
 
 /* One request for a picture of the run. Times by CLOCK_MONOTONIC. */
 struct load_call {
-    uint64_t called_ns;         /* when it began: connecting (short), sending (talk, datagrams) */
+    uint64_t called_ns;         /* when it began: connecting, or, where the connection is there, sending */
     uint64_t ended_ns;          /* when its answer was complete, or it had failed; 0: not yet */
     uint16_t port;              /* the client's; 0 on Unix sockets */
     bool answered;
