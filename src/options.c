@@ -68,7 +68,7 @@ static int set_frame(struct sb_server *server, const struct sb_handler *handler,
 static int set_option(struct sb_server *server, struct sb_options *options, const struct sb_option *option,
                       const char *value)
 {
-    void *field = (char *)options->block + option->offset;
+    void *field = options->block ? (char *)options->block + option->offset : NULL;
     switch (option->type) {
     case SB_OPTION_LONG:
         return set_long(server, options->handler, option, value, field);

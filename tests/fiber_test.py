@@ -99,7 +99,7 @@ def count_held_up(pid):
     with open(path, 'rb') as file:
         board = file.read()
     count, size = struct.unpack_from('II', board, 8)
-    return sum(struct.unpack_from('Q', board, len(board) - n * size + 48)[0] for n in range(1, count + 1))
+    return sum(struct.unpack_from('Q', board, len(board) - n * size + 56)[0] for n in range(1, count + 1))
 
 
 class Server:
