@@ -1041,7 +1041,7 @@ class WordsThatEndATalk(ClientTest):
 
         def talk(conn):
             conn.recv(1024)
-            left.wait(DEADLINE_S)
+            left.wait(PATIENCE_S)
         with self.server(talk) as server:
             self.check(self.run_client("exit\n", "--quit", server.address), "")
             left.set()
@@ -1203,7 +1203,7 @@ class ANameWithSeveralAddresses(ClientTest):
                 client.stdin.write(b"a\n")
                 client.stdin.flush()
                 self.assertEqual(client.stdout.readline(), b"A\n")
-                server.thread.join(DEADLINE_S)
+                server.thread.join(PATIENCE_S)
                 server.socket.close()
                 client.stdin.write(b"b\n")
                 client.stdin.close()
