@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include "ground/clock.h"
+#include "ground/thread.h"
 #include "worker.h"
 
 /* Entries that a book keeps for its next requests, beside as many as are alive. With a sanitizer none: it shall see who
@@ -20,12 +21,8 @@
 
 static void init_lock(struct sb_books *books)
 {
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_mutex_init(&books->lock, NULL);
-    pthread_cond_init(&books->changed, &attributes);
-    pthread_condattr_destroy(&attributes);
+    sb_condition_init(&books->changed);
 }
 
 void sb_books_prepare(struct sb_books *books)

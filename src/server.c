@@ -10,6 +10,7 @@
 #include "drain.h"
 #include "ground/clock.h"
 #include "ground/descriptor.h"
+#include "ground/thread.h"
 #include "handlers.h"
 #include "listener.h"
 #include "ready.h"
@@ -45,14 +46,10 @@ static int check_config(const struct sb_server *server)
 static struct sb_life *create_life(void)
 {
     struct sb_life *life = calloc(1, sizeof *life);
-    pthread_condattr_t attributes;
     if (!life)
         return NULL;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_mutex_init(&life->lock, NULL);
-    pthread_cond_init(&life->ended, &attributes);
-    pthread_condattr_destroy(&attributes);
+    sb_condition_init(&life->ended);
     return life;
 }
 

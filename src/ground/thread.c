@@ -21,3 +21,12 @@ int sb_thread_start(bool joinable, void *(*run)(void *), void *argument, pthread
     pthread_once(&once, init_attributes);
     return -pthread_create(ret_thread, joinable ? &joinable_attributes : &detached_attributes, run, argument);
 }
+
+void sb_condition_init(pthread_cond_t *condition)
+{
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(condition, &attributes);
+    pthread_condattr_destroy(&attributes);
+}

@@ -13,4 +13,7 @@
 /* Errors: -EAGAIN (a limit), -ENOMEM. */
 int sb_thread_start(bool joinable, void *(*run)(void *), void *argument, pthread_t *ret_thread);
 
+/* A condition whose deadlines are those of clock.h. */
+void sb_condition_init(pthread_cond_t *condition);
+
 #endif
