@@ -133,6 +133,8 @@ static int wait_for_room(struct sb_gate *gate, int64_t deadline_ns)
     atomic_fetch_sub(&places->waiting, 1);
     if (fds[0].revents)
         sb_wakeup_clear(&places->room);
+    if (fds[1].revents)
+        sb_signals_recheck(&server->signals);
     if (fds[3].revents)
         server->reaper->ended = true;
     return r == 0 || fds[3].revents ? 0 : 1;
@@ -157,6 +159,8 @@ static int wait_for_channel(struct sb_gate *gate, int64_t deadline_ns)
                             { .fd = server->reaper->fd, .events = POLLIN },
                             { .fd = server->signals.notice.fd, .events = POLLIN } };
     poll(fds, 4, patience_ms(gate, deadline_ns));
+    if (fds[1].revents)
+        sb_signals_recheck(&server->signals);
     return fds[0].revents && !fds[1].revents && !fds[2].revents && !fds[3].revents;
 }
 
@@ -189,8 +193,10 @@ static int wait_for_events(struct sb_gate *gate, int64_t deadline_ns)
         return errno == EINTR ? -EAGAIN : -errno;
     }
     for (int i = 0; i < gate->n_events; i++)
-        if (gate->events[i].data.u32 == SB_SOURCE_STOP || gate->events[i].data.u32 == SB_SOURCE_RETIRE)
+        if (gate->events[i].data.u32 == SB_SOURCE_STOP || gate->events[i].data.u32 == SB_SOURCE_RETIRE) {
+            sb_signals_recheck(&gate->server->signals);
             return -EAGAIN;     /* must_end knows */
+        }
     return gate->n_events;
 }
 

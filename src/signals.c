@@ -50,3 +50,12 @@ int sb_signals_expect_retirement(struct sb_signals *signals, int accepts)
     atomic_store(&signals->accepts_left, accepts);
     return sb_wakeup_init(&signals->retire, 0);
 }
+
+void sb_signals_recheck(const struct sb_signals *signals)
+{
+    if (sb_signals_stopping(signals))
+        return;
+    sb_wakeup_clear(&signals->stop);
+    if (sb_signals_stopping(signals))
+        sb_wakeup_set(&signals->stop);
+}

@@ -38,6 +38,10 @@ static inline bool sb_signals_hurrying(const struct sb_signals *signals)
     return __atomic_load_n(signals->stopping, __ATOMIC_ACQUIRE) & SB_HURRYING;
 }
 
+/* The descriptor of stop was readable. Who stops sets the flag and then the descriptor, and a loop that has seen only
+ * the first may have ended serving before the second: what is left of that is taken back. */
+void sb_signals_recheck(const struct sb_signals *signals);
+
 static inline bool sb_signals_stopping(const struct sb_signals *signals)
 {
     return __atomic_load_n(signals->stopping, __ATOMIC_ACQUIRE) & SB_STOPPING;

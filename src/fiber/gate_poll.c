@@ -48,6 +48,8 @@ bool sb_gate_pending(const struct sb_gate *gate)
 /* A request from a source, if there is a place for it. */
 static int take(struct sb_gate *gate, uint32_t source, struct sb_request **ret_request)
 {
+    if (source == SB_SOURCE_STOP)
+        sb_signals_recheck(&gate->server->signals);
     if (source != SB_SOURCE_CHANNEL && source >= SB_SOURCE_STOP)
         return -EAGAIN;
     return sb_share_reserve(&gate->book->share) ? sb_gate_take(gate, source, ret_request) : -EBUSY;
