@@ -19,6 +19,9 @@ import time
 import unittest
 
 PATIENCE_S = 120
+# Under nohup(1) it is ignored, and would be in what we start.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
 STRATEGIES = ['serial', 'thread', 'pool:2', 'fork', 'prefork:2', 'prethread:2', 'fiber:epoll', 'fiber:uring',
               'prefork:2+thread']
 TCP = 'tcp://127.0.0.1:0'
