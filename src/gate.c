@@ -183,21 +183,31 @@ int sb_gate_take(struct sb_gate *gate, uint32_t source, struct sb_request **ret_
     return 1;
 }
 
+/* An end is must_end's business: then nothing else of what was told counts. */
+static bool tells_end(const struct sb_gate *gate)
+{
+    for (int i = 0; i < gate->n_events; i++)
+        if (gate->events[i].data.u32 == SB_SOURCE_STOP || gate->events[i].data.u32 == SB_SOURCE_RETIRE)
+            return true;
+    return false;
+}
+
+/* How many sources have something; -EAGAIN: look again whether it is the end. */
 static int wait_for_events(struct sb_gate *gate, int64_t deadline_ns)
 {
     const int room = sizeof gate->events / sizeof *gate->events;
     gate->next_event = 0;
-    gate->n_events = epoll_wait(gate->epoll_fd, gate->events, room, sb_remaining_ms(deadline_ns));
-    if (gate->n_events < 0) {
+    int n = epoll_wait(gate->epoll_fd, gate->events, room, sb_remaining_ms(deadline_ns));
+    int error = errno;
+    gate->n_events = n > 0 ? n : 0;
+    if (n < 0)
+        return error == EINTR ? -EAGAIN : -error;
+    if (tells_end(gate)) {
         gate->n_events = 0;
-        return errno == EINTR ? -EAGAIN : -errno;
+        sb_signals_recheck(&gate->server->signals);
+        return -EAGAIN;
     }
-    for (int i = 0; i < gate->n_events; i++)
-        if (gate->events[i].data.u32 == SB_SOURCE_STOP || gate->events[i].data.u32 == SB_SOURCE_RETIRE) {
-            sb_signals_recheck(&gate->server->signals);
-            return -EAGAIN;     /* must_end knows */
-        }
-    return gate->n_events;
+    return n;
 }
 
 /* -EAGAIN: nothing yet, wait again. */
