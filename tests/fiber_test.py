@@ -641,7 +641,11 @@ class Upstream:
     def __init__(self, family, address, backlog=128):
         self.socket = socket.socket(family)
         self.socket.settimeout(PATIENCE_S)
-        self.socket.bind(address)
+        try:
+            self.socket.bind(address)
+        except OSError:
+            self.socket.close()
+            raise
         self.socket.listen(backlog)
 
     @property
@@ -693,11 +697,17 @@ class Connect(FiberTest):
         caller.close()
         server.stop()
 
+    def deaf_and_quick(self):
+        """Two servers at one port, of which only that of IPv4 answers: others may have a port that is free for IPv6."""
+        while True:
+            deaf = self.deaf(socket.AF_INET6, '::1')
+            with contextlib.suppress(OSError):
+                return deaf, self.keep(Upstream(socket.AF_INET, ('127.0.0.1', deaf.port)))
+
     @under('thread', *FIBERS)
     def test_an_address_that_does_not_answer_holds_the_next_up_for_a_moment_only(self, strategy):
         server, caller, neighbour = self.serve_named(strategy), self.caller(), self.caller()
-        deaf = self.deaf(socket.AF_INET6, '::1')
-        quick = self.keep(Upstream(socket.AF_INET, ('127.0.0.1', deaf.port)))
+        deaf, quick = self.deaf_and_quick()
         begin = time.monotonic()
         caller.say('call both.test:%d -1' % deaf.port)
         neighbour.number()
