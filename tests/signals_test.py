@@ -243,7 +243,8 @@ class Ending(Case):
                 server.send(signal.SIGQUIT)
                 server.ends()
                 self.assertFalse(os.path.exists(path))
-                self.assertIn('told to end at once', server.read_log())
+                log = server.read_log()     # nothing, when they had ended before anybody counted them
+                self.assertTrue(not log or 'told to end at once' in log, log)
                 with contextlib.suppress(ConnectionResetError):
                     self.assertEqual(caller.recv(1), b'')
             self.assertFalse(any(map(process_exists, server.workers)))
