@@ -18,7 +18,7 @@ struct state {
     unsigned size, first, length;
     pthread_t *thread;
     int n_started;
-    pid_t process;                      /* that started them */
+    _Atomic pid_t process;              /* that started them */
 };
 
 static void finish(struct sb_server *server)
@@ -48,18 +48,23 @@ static int init(struct sb_server *server, const char *argument)
     return state->thread ? 0 : -ENOMEM;
 }
 
-/* A forked worker begins anew: the threads that its parent may have are not there. */
+/* A forked worker begins anew: the threads that its parent may have are not there. Its loops may all come here first. */
 static struct state *state_here(struct sb_server *server)
 {
+    static pthread_mutex_t beginning = PTHREAD_MUTEX_INITIALIZER;
     struct state *state = sb_state(server, &sb_pool_mixin);
-    if (state->process == server->crew.process)
+    if (atomic_load(&state->process) == server->crew.process)
         return state;
-    state->process = server->crew.process;
-    state->n_started = state->length = 0;
-    free(state->queue);
-    state->queue = NULL;
-    pthread_mutex_init(&state->lock, NULL);
-    pthread_cond_init(&state->filled, NULL);
+    pthread_mutex_lock(&beginning);
+    if (atomic_load(&state->process) != server->crew.process) {
+        pthread_mutex_init(&state->lock, NULL);
+        pthread_cond_init(&state->filled, NULL);
+        state->n_started = state->length = 0;
+        free(state->queue);
+        state->queue = NULL;
+        atomic_store(&state->process, server->crew.process);
+    }
+    pthread_mutex_unlock(&beginning);
     return state;
 }
 

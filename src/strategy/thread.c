@@ -13,8 +13,8 @@ struct thread {
 
 SLIST_HEAD(threads, thread);
 
-struct state {                  /* zeroed, as PTHREAD_MUTEX_INITIALIZER and PTHREAD_COND_INITIALIZER are on Linux */
-    pid_t process;              /* that all below belongs to: a forked worker begins anew */
+struct state {
+    _Atomic pid_t process;      /* that all below belongs to: a forked worker begins anew */
     pthread_mutex_t lock;       /* guards all below */
     pthread_cond_t idle;        /* the last thread has ended */
     unsigned running;
@@ -83,11 +83,22 @@ static void count(struct state *state, int change)
     pthread_mutex_unlock(&state->lock);
 }
 
+/* The loops of a worker may all come here first. */
 static struct state *state_here(struct sb_server *server)
 {
+    static pthread_mutex_t beginning = PTHREAD_MUTEX_INITIALIZER;
     struct state *state = sb_state(server, &sb_threading_mixin);
-    if (state->process != server->crew.process)
-        *state = (struct state){ .process = server->crew.process };
+    if (atomic_load(&state->process) == server->crew.process)
+        return state;
+    pthread_mutex_lock(&beginning);
+    if (atomic_load(&state->process) != server->crew.process) {
+        pthread_mutex_init(&state->lock, NULL);
+        pthread_cond_init(&state->idle, NULL);
+        state->running = 0;
+        SLIST_INIT(&state->ended);
+        atomic_store(&state->process, server->crew.process);
+    }
+    pthread_mutex_unlock(&beginning);
     return state;
 }
 
