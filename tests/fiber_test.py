@@ -29,7 +29,7 @@ import time
 import unittest
 import unittest.mock
 
-from lifeline import PATIENCE_S, following
+from lifeline import PATIENCE_S, following, until
 
 EPOLL, URING = 'fiber:epoll', 'fiber:uring'
 ENGINES = [EPOLL, URING]
@@ -45,14 +45,6 @@ switchboard = None
 
 def plugin(name):
     return os.environ['PLUGIN_' + name.upper()]
-
-
-def until(condition, what):
-    deadline = time.monotonic() + PATIENCE_S
-    while not (result := condition()):
-        assert time.monotonic() < deadline, 'not within %d s: %s' % (PATIENCE_S, what)
-        time.sleep(0.002)
-    return result
 
 
 # Processes, as the kernel describes them.

@@ -4,6 +4,7 @@ The signal comes when the thread that has started the process ends (prctl(2), PR
 it. What stands between the test and a server (a shell, strace) does not pass it on, so both are made to follow.
 """
 import shutil
+import time
 
 PATIENCE_S = 120        # for what must happen soon, on a machine that may be slow and busy; only what hangs needs it
 
@@ -15,3 +16,12 @@ def following(*command):
 
 SETPRIV = shutil.which('setpriv')
 assert SETPRIV, 'setpriv is not installed (Debian: util-linux)'
+
+
+def until(condition, what):
+    """What the condition comes to, once that is true."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not (result := condition()):
+        assert time.monotonic() < deadline, 'not within %d s: %s' % (PATIENCE_S, what)
+        time.sleep(0.002)
+    return result

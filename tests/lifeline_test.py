@@ -14,7 +14,7 @@ import tempfile
 import time
 import unittest
 
-from lifeline import PATIENCE_S, following
+from lifeline import PATIENCE_S, following, until
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 # Holds a server with two workers, and tells its folder.
@@ -29,14 +29,6 @@ with seeds_test.serving('upper', 'prefork:2', seeds_test.TCP) as server:
 """
 # Never ends, though a test in C waits for it to.
 SILENT_SERVER = '#!/bin/sh\nexec sleep 1000\n'
-
-
-def until(condition, what):
-    deadline = time.monotonic() + PATIENCE_S
-    while not (result := condition()):
-        assert time.monotonic() < deadline, 'not within %d s: %s' % (PATIENCE_S, what)
-        time.sleep(0.01)
-    return result
 
 
 def read(path):

@@ -18,7 +18,8 @@ import tempfile
 import time
 import unittest
 
-PATIENCE_S = 120
+from lifeline import PATIENCE_S, until
+
 # Under nohup(1) it is ignored, and would be in what we start.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
@@ -31,14 +32,6 @@ switchboard = None
 
 def strategies():
     return os.environ.get('STRATEGIES', '').split() or STRATEGIES
-
-
-def until(condition, what):
-    deadline = time.monotonic() + PATIENCE_S
-    while not (result := condition()):
-        assert time.monotonic() < deadline, 'not within %d s: %s' % (PATIENCE_S, what)
-        time.sleep(0.005)
-    return result
 
 
 def start_blocked():
