@@ -82,5 +82,30 @@ class AnAddressOfMany(unittest.TestCase):
                 self.check('udp://[::]:0', ['::1', '127.0.0.1', '127.0.0.2'], '-s', strategy, '-a', 'reuseport')
 
 
+class LoopsThatShareAPlace(unittest.TestCase):
+    """Serve every caller, whichever of them is woken for it, and whoever had the place last."""
+
+    def check(self, strategy):
+        served = Served(self, '-q', '-s', strategy, '--max-connections=1', 'upper', 'tcp://127.0.0.1:0',
+                        'udp://127.0.0.1:0')
+        port = int(served.process.stdout.readline().split()[1].rpartition(':')[2])
+        for number in range(60):
+            if number % 3 == 0:
+                with served.dial() as caller:
+                    caller.sendall(b'a')
+                    self.assertEqual(caller.recv(10), b'A')
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as caller:
+                caller.settimeout(PATIENCE_S)
+                caller.connect(('127.0.0.1', port))
+                caller.send(b'a')
+                self.assertEqual(caller.recv(10), b'A')
+
+    def test_strategies(self):
+        for strategy in ('prethread:2', 'prethread:2+fiber:epoll', 'prethread:4+fiber:epoll', 'prethread:2+fiber:uring',
+                         'prefork:2+fiber:epoll'):
+            with self.subTest(strategy=strategy):
+                self.check(strategy)
+
+
 if __name__ == '__main__':
     unittest.main(argv=sys.argv[:1], verbosity=2)

@@ -120,6 +120,13 @@ bool sb_gate_has_room(struct sb_gate *gate)
     return sb_share_reserve(&gate->book->share);
 }
 
+/* The kernel wakes one loop for a call. If that one has no place for it, those that sleep must not have one. */
+void sb_gate_rest(struct sb_gate *gate)
+{
+    if (gate->server->crew.loops > 1)
+        sb_share_release(&gate->book->share);
+}
+
 void sb_gate_end(struct sb_gate *gate)
 {
     sb_gate_mute(gate, true);

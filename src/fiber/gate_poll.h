@@ -22,6 +22,9 @@ int sb_gate_poll(struct sb_gate *gate, struct sb_request **ret_request);
 void sb_gate_mute(struct sb_gate *gate, bool mute);
 bool sb_gate_has_room(struct sb_gate *gate);
 
+/* The loop is about to sleep: a place that it has reserved is there for the others. */
+void sb_gate_rest(struct sb_gate *gate);
+
 /* The loop ends, and only its requests matter. */
 void sb_gate_end(struct sb_gate *gate);
 

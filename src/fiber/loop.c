@@ -96,6 +96,8 @@ static int wait_for_something(struct sb_loop *loop)
         while (r == 0 && sb_now_ns() < until_ns);
         limit_ms = timeout_ms(loop);
     }
+    if (limit_ms != 0)
+        sb_gate_rest(loop->gate);
     return r == 0 ? loop->engine->turn(loop, limit_ms) : r;
 }
 
