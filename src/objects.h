@@ -78,6 +78,14 @@ struct sb_io {
     ssize_t (*send)(struct sb_request *request, const void *buffer, size_t size, int64_t deadline_ns);
 };
 
+/* What a request has that is a datagram. */
+struct sb_datagram {
+    struct sb_local local;                  /* where it came, if its listener tells it */
+    char *reply;                            /* what finish sends */
+    size_t reply_size;
+    char packet[];
+};
+
 struct sb_request {
     struct sb_entry entry;                  /* in the books */
     struct sb_listener *listener;
@@ -88,7 +96,7 @@ struct sb_request {
     unsigned streak;                        /* receives and sends since the others had their turn */
     int why_error;
     char *why;                              /* of the error why_error, if the handler returns that; or NULL */
-    bool datagram, saw_end, replied, in_loop;
+    bool saw_end, replied, in_loop;
     bool heard;                             /* a message was received */
     bool drained;                           /* the last receive came back short: the next will have to wait */
     bool concealed;                         /* what is received is not for the log */
@@ -97,15 +105,12 @@ struct sb_request {
     const char *phase;                      /* setup, handle, finish: for handle_error */
     const struct sb_io *io;                 /* NULL: the sockets' calls */
     struct sb_address client;
-    struct sb_local local;                  /* a datagram's, where its listener tells it */
     char *client_name;
     char *instance;
-    FILE *rfile, *wfile;
-    char *rbuffer, *wbuffer;                /* of these, where a handler chose the size */
-    char *input;                            /* stream: sb_readline's buffer; datagram: the packet */
+    struct sb_streams *streams;             /* rfile and wfile, once asked for */
+    struct sb_datagram *datagram;           /* NULL: a connection */
+    char *input;                            /* sb_readline's buffer, or the packet */
     size_t input_begin, input_end;
-    char *reply;                            /* datagram: what finish sends */
-    size_t reply_size;
     _Alignas(16) char class_states[];       /* what each class has for a request: sb_request_state() */
 };
 

@@ -16,12 +16,12 @@ static struct sb_entry *new_entry(struct sb_books *books, int connection)
 struct sb_request *sb_request_new(struct sb_listener *listener, int fd, size_t packet_size)
 {
     struct sb_server *server = listener->server;
-    char *packet = packet_size > 0 ? malloc(packet_size) : NULL;
-    if (packet_size > 0 && !packet)
+    struct sb_datagram *datagram = packet_size > 0 ? malloc(sizeof *datagram + packet_size) : NULL;
+    if (packet_size > 0 && !datagram)
         return NULL;
-    struct sb_request *request = (struct sb_request *)new_entry(&server->books, packet_size > 0 ? -1 : fd);
+    struct sb_request *request = (struct sb_request *)new_entry(&server->books, datagram ? -1 : fd);
     if (!request) {
-        free(packet);
+        free(datagram);
         return NULL;
     }
     request->listener = listener;
@@ -29,8 +29,11 @@ struct sb_request *sb_request_new(struct sb_listener *listener, int fd, size_t p
     request->slot = sb_slot_current();
     request->fd = fd;
     request->timeout_ms = server->config.idle_timeout_ms;
-    request->datagram = packet_size > 0;
-    request->input = packet;
+    request->datagram = datagram;
+    if (datagram) {
+        *datagram = (struct sb_datagram){ .reply = NULL };
+        request->input = datagram->packet;
+    }
     return request;
 }
 
@@ -39,8 +42,9 @@ void sb_request_free(struct sb_request *request)
     free(request->client_name);
     free(request->why);
     free(request->instance);
-    free(request->input);
-    free(request->reply);
+    if (request->datagram)
+        free(request->datagram->reply);
+    free(request->datagram ? (void *)request->datagram : request->input);
     sb_entry_end(&request->entry);
 }
 

@@ -132,9 +132,9 @@ static ssize_t reply(struct sb_request *request, const void *data, size_t size, 
     batch->out[n].msg_hdr.msg_namelen = batch->receivers[n].size;
     if (batch->controls) {
         batch->out[n].msg_hdr.msg_control = batch->controls->out[n];
-        batch->out[n].msg_hdr.msg_controllen = sb_pktinfo_write(&request->local, batch->controls->out[n]);
+        batch->out[n].msg_hdr.msg_controllen = sb_pktinfo_write(&request->datagram->local, batch->controls->out[n]);
     }
-    request->reply = NULL;
+    request->datagram->reply = NULL;
     if (batch->n_replies == BATCH)
         flush(batch);
     return size;
@@ -179,7 +179,7 @@ int sb_batch_get_request(struct sb_batch *batch, struct sb_request **ret_request
     request->io = &batch_io;
     request->client = batch->senders[n];
     if (batch->controls)
-        request->local = sb_pktinfo_read(&batch->in[n].msg_hdr);
+        request->datagram->local = sb_pktinfo_read(&batch->in[n].msg_hdr);
     memcpy(request->input, batch->in_data[n].iov_base, kept);
     sb_datagram_arrived(request, size, kept, batch->in[n].msg_hdr.msg_namelen);
     *ret_request = request;

@@ -1,11 +1,22 @@
 #include "datagram.h"
 
+#include <stdlib.h>
+
 #include "../request.h"
 #include "../verbs/receive.h"
 
 struct sb_request *sb_datagram_new(struct sb_listener *listener, size_t room)
 {
     return sb_request_new(listener, sb_listener_fileno(listener), room);
+}
+
+void sb_datagram_fit(struct sb_request *request)
+{
+    struct sb_datagram *fitted = realloc(request->datagram, sizeof *fitted + request->input_end + 1);
+    if (fitted) {
+        request->datagram = fitted;
+        request->input = fitted->packet;
+    }
 }
 
 struct sb_address sb_datagram_receiver(const struct sb_request *request)

@@ -36,7 +36,7 @@ static ssize_t reply(struct sb_request *request, const void *data, size_t size, 
     struct iovec bytes = { .iov_base = (void *)data, .iov_len = size };
     const struct msghdr message = { .msg_name = &receiver.sa, .msg_namelen = receiver.size, .msg_iov = &bytes,
                                     .msg_iovlen = 1, .msg_control = control,
-                                    .msg_controllen = sb_pktinfo_write(&request->local, control) };
+                                    .msg_controllen = sb_pktinfo_write(&request->datagram->local, control) };
     deadline_ns = MIN(deadline_ns, sb_deadline_ns(FULL_PEER_MS));
     for (;;) {
         if (sendmsg(request->fd, &message, MSG_NOSIGNAL) >= 0)
@@ -65,7 +65,7 @@ static int receive(struct sb_request *request, size_t room)
     if (n < 0)
         return errno == EINTR || errno == ECONNREFUSED ? -EAGAIN : -errno;
     if (request->listener->tells_local)
-        request->local = sb_pktinfo_read(&message);
+        request->datagram->local = sb_pktinfo_read(&message);
     sb_datagram_arrived(request, n, (size_t)n < room ? (size_t)n : room, message.msg_namelen);
     return 0;
 }
@@ -85,8 +85,7 @@ static int get_request(struct sb_listener *listener, struct sb_request **ret_req
         sb_request_free(request);
         return r;
     }
-    char *fitted = realloc(request->input, request->input_end + 1);
-    request->input = fitted ? fitted : request->input;
+    sb_datagram_fit(request);
     *ret_request = request;
     return 0;
 }

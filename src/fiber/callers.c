@@ -30,7 +30,7 @@ static int hold(struct sb_loop *loop, struct sb_caller *caller)
     int r = loop->engine->hold(loop, caller);
     if (r < 0)
         return r;
-    caller->watch.held = caller;
+    caller->watch.held = true;
     LIST_INSERT_HEAD(&loop->held, caller, link);
     loop->n_held++;
     if (deadline_ns != NEVER)

@@ -198,7 +198,7 @@ void sb_watch_tell(struct sb_loop *loop, struct sb_watch *watch, short events)
     watch->ready |= events;
     if (watch->held) {
         sb_watch_forget(watch, POLLIN);
-        sb_caller_release(loop, watch->held);
+        sb_caller_release(loop, (struct sb_caller *)((char *)watch - offsetof(struct sb_caller, watch)));
     } else if (task && hit != 0) {
         sb_task_wake(loop, task, hit);
     }
@@ -206,7 +206,7 @@ void sb_watch_tell(struct sb_loop *loop, struct sb_watch *watch, short events)
 
 void sb_caller_release(struct sb_loop *loop, struct sb_caller *caller)
 {
-    caller->watch.held = NULL;
+    caller->watch.held = false;
     sb_timer_clear(&caller->timer);
     LIST_REMOVE(caller, link);
     LIST_INSERT_HEAD(&loop->arrived, caller, link);

@@ -11,8 +11,8 @@
 /* What is waited for at one descriptor. */
 struct sb_watch {
     struct sb_task *task;               /* who waits, or NULL */
-    struct sb_caller *held;             /* whose connection this is while the request is on no fiber, or NULL */
     short awaited, ready;               /* poll(2)'s; ready: came, and nobody waited */
+    bool held;                          /* the watch of a caller that is on no fiber */
 };
 
 /* What a loop keeps for a request, in the request itself (sb_request_state). */

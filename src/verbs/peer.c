@@ -35,8 +35,8 @@ int sb_local_address(const struct sb_request *request, struct sb_address *ret_ad
     if (getsockname(request->fd, &address.sa, &size) < 0)
         return -errno;
     address.size = size;
-    if (request->local.known)
-        put_local(&request->local, &address);
+    if (request->datagram && request->datagram->local.known)
+        put_local(&request->datagram->local, &address);
     sb_address_unmap(&address);
     *ret_address = address;
     return 0;

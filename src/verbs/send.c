@@ -14,17 +14,18 @@
 /* Gathers a datagram's reply. */
 static int gather(struct sb_request *request, const void *buffer, size_t size)
 {
+    struct sb_datagram *datagram = request->datagram;
     request->replied = true;
     if (size == 0)
         return 0;
-    if (size > REPLY_SIZE_MAX - request->reply_size)
+    if (size > REPLY_SIZE_MAX - datagram->reply_size)
         return -EMSGSIZE;
-    char *reply = realloc(request->reply, request->reply_size + size);
+    char *reply = realloc(datagram->reply, datagram->reply_size + size);
     if (!reply)
         return -ENOMEM;
-    memcpy(reply + request->reply_size, buffer, size);
-    request->reply = reply;
-    request->reply_size += size;
+    memcpy(reply + datagram->reply_size, buffer, size);
+    datagram->reply = reply;
+    datagram->reply_size += size;
     return 0;
 }
 
@@ -36,7 +37,7 @@ int sb_send_reply(struct sb_request *request)
     sb_slot_enter(request->slot, SB_WRITING);
     if (request->client.size == 0)
         return -EDESTADDRREQ;
-    ssize_t n = request->io->send(request, request->reply, request->reply_size, NEVER);
+    ssize_t n = request->io->send(request, request->datagram->reply, request->datagram->reply_size, NEVER);
     return n < 0 ? n : 0;
 }
 

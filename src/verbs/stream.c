@@ -3,6 +3,11 @@
 #include <errno.h>
 #include <stdlib.h>
 
+struct sb_streams {
+    FILE *rfile, *wfile;
+    char *rbuffer, *wbuffer;    /* where a handler chose the size */
+};
+
 static ssize_t read_cookie(void *cookie, char *buffer, size_t size)
 {
     ssize_t n = sb_recv(cookie, buffer, size);
@@ -31,30 +36,42 @@ static FILE *open_stream(struct sb_request *request, const char *mode, int size,
     return stream;
 }
 
+static struct sb_streams *streams_of(struct sb_request *request)
+{
+    if (!request->streams)
+        request->streams = calloc(1, sizeof *request->streams);
+    return request->streams;
+}
+
 FILE *sb_rfile(struct sb_request *request)
 {
-    if (!request->rfile)
-        request->rfile = open_stream(request, "r", request->server->attributes.rbufsize, &request->rbuffer);
-    return request->rfile;
+    struct sb_streams *streams = streams_of(request);
+    if (streams && !streams->rfile)
+        streams->rfile = open_stream(request, "r", request->server->attributes.rbufsize, &streams->rbuffer);
+    return streams ? streams->rfile : NULL;
 }
 
 FILE *sb_wfile(struct sb_request *request)
 {
-    if (!request->wfile)
-        request->wfile = open_stream(request, "w", request->server->attributes.wbufsize, &request->wbuffer);
-    return request->wfile;
+    struct sb_streams *streams = streams_of(request);
+    if (streams && !streams->wfile)
+        streams->wfile = open_stream(request, "w", request->server->attributes.wbufsize, &streams->wbuffer);
+    return streams ? streams->wfile : NULL;
 }
 
 int sb_streams_close(struct sb_request *request)
 {
+    struct sb_streams *streams = request->streams;
     int r = 0;
-    if (request->rfile)
-        fclose(request->rfile);
-    if (request->wfile && fclose(request->wfile) != 0)
+    if (!streams)
+        return 0;
+    if (streams->rfile)
+        fclose(streams->rfile);
+    if (streams->wfile && fclose(streams->wfile) != 0)
         r = errno ? -errno : -EIO;
-    request->rfile = request->wfile = NULL;
-    free(request->rbuffer);
-    free(request->wbuffer);
-    request->rbuffer = request->wbuffer = NULL;
+    free(streams->rbuffer);
+    free(streams->wbuffer);
+    free(streams);
+    request->streams = NULL;
     return r;
 }
