@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "classes.h"
 #include "drain.h"
 #include "ground/clock.h"
 #include "ground/descriptor.h"
@@ -87,6 +88,7 @@ static int adopt(struct sb_server *server, bool handles)
     if (handles || r < 0)
         return r;
     server->crew.process = getpid();
+    sb_classes_begin(server);
     sb_fd_close(&server->reaper->fd);
     return 0;
 }

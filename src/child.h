@@ -51,7 +51,7 @@ void sb_child_note_signals(struct sb_server *server);
 int sb_child_start(struct sb_server *server, struct sb_children *children, struct sb_child *child,
                    int (*run)(struct sb_server *server, struct sb_child *child));
 
-/* The exit status of a worker that could not begin to serve because of an error (-errno), and back: 0: another status. */
+/* The exit status of a worker that could not begin to serve because of an error (-errno), and back: 0: another. */
 int sb_child_failure_status(int error);
 int sb_child_failure(const struct sb_child *child);
 

@@ -157,6 +157,14 @@ int sb_classes_create(struct sb_server *server, const struct sb_class *const *ty
     return r < 0 ? r : allocate_states(classes);
 }
 
+void sb_classes_begin(struct sb_server *server)
+{
+    const struct sb_classes *classes = server->classes;
+    for (unsigned i = classes->list.n; i-- > 0;)
+        if (classes->list.classes[i]->begin)
+            classes->list.classes[i]->begin(server);
+}
+
 int sb_classes_start(struct sb_server *server)
 {
     const struct sb_classes *classes = server->classes;
@@ -171,6 +179,7 @@ int sb_classes_start(struct sb_server *server)
         if (r < 0)
             return r;
     }
+    sb_classes_begin(server);
     return 0;
 }
 

@@ -21,9 +21,10 @@ struct sb_classes {
 };
 
 /* Resolves type and config.strategy, by the server's registry, into server->classes, methods and traits. Logs the
- * reason. start: runs their init; then destroy their finish. */
+ * reason. start: runs their init; then destroy their finish. begin: their begin. */
 int sb_classes_create(struct sb_server *server, const struct sb_class *const *type);
 int sb_classes_start(struct sb_server *server);
+void sb_classes_begin(struct sb_server *server);
 void sb_classes_destroy(struct sb_server *server);
 
 /* Resolves a list of n classes into one table. */

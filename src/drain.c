@@ -23,11 +23,6 @@ int64_t sb_drain_deadline_ns(struct sb_server *server)
     return atomic_load(deadline_ns);
 }
 
-void sb_drain_reset(struct sb_server *server)
-{
-    sb_signals_reset(&server->signals);
-}
-
 void sb_drain_announce(const struct sb_server *server, unsigned left)
 {
     int timeout_ms = sb_drain_ms(server);

@@ -14,10 +14,8 @@
  * worker that retires. */
 int sb_drain_ms(const struct sb_server *server);
 
-/* When requests that a loop itself handles end after a stop: that is settled when one first asks. reset: when serving
- * begins. */
+/* When requests that a loop itself handles end after a stop: that is settled when one first asks. */
 int64_t sb_drain_deadline_ns(struct sb_server *server);
-void sb_drain_reset(struct sb_server *server);
 
 /* The two lines of a drain, and why it is over. */
 const char *sb_drain_reason(const struct sb_server *server);

@@ -13,8 +13,6 @@
 #include "ground/descriptor.h"
 #include "listener.h"
 
-#define PAUSE_MS 100
-
 /* --- open and close ----------------------------------------------------------------------------------------------- */
 
 int sb_gate_watch(struct sb_gate *gate, int fd, uint32_t events, uint32_t source)
@@ -154,6 +152,8 @@ static int wait_for_channel(struct sb_gate *gate, int64_t deadline_ns)
     struct sb_server *server = gate->server;
     if (!passes_on(gate))
         return 1;
+    if (sb_gate_must_end(gate))
+        return -ECANCELED;
     struct pollfd fds[] = { { .fd = server->channel->out, .events = POLLOUT },
                             { .fd = stop_fd(gate), .events = POLLIN },
                             { .fd = server->reaper->fd, .events = POLLIN },
@@ -237,12 +237,12 @@ void sb_gate_pause(struct sb_gate *gate)
 {
     struct pollfd fds[] = { { .fd = stop_fd(gate), .events = POLLIN },
                             { .fd = gate->server->reaper->fd, .events = POLLIN } };
-    poll(fds, 2, PAUSE_MS);
+    poll(fds, 2, SB_SHORTAGE_PAUSE_MS);
 }
 
 /* --- the end ------------------------------------------------------------------------------------------------------ */
 
-/* Who waits at the listeners. Where only a look can tell: as many as a backlog holds, at least `unknown`. */
+/* Who waits at the listeners; at each where only a look can tell, `unknown`. */
 static int count_waiting(const struct sb_gate *gate, int unknown)
 {
     const struct sb_server *server = gate->server;
@@ -311,8 +311,6 @@ int sb_gate_next(struct sb_gate *gate, int timeout_ms, struct sb_request **ret_r
 {
     struct sb_server *server = gate->server;
     int64_t deadline_ns = sb_deadline_ns(timeout_ms);
-    if (sb_gate_must_end(gate))
-        return -ECANCELED;
     /* Who passes requests on needs no place for them: the channel is the bound. */
     int r = gate->role == SB_GATE_WORKER ? reserve_place(gate, deadline_ns) : wait_for_channel(gate, deadline_ns);
     if (r <= 0)

@@ -72,8 +72,6 @@ static void put_back(struct sb_share *share)
 
 void sb_share_open(struct sb_share *share, struct sb_places *places)
 {
-    if (share->places)
-        return;
     share->places = places;
     pthread_mutex_lock(&places->lock);
     LIST_INSERT_HEAD(&places->shares, share, link);

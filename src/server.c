@@ -194,7 +194,7 @@ static int begin_serving(struct sb_server *server)
     pthread_mutex_unlock(&life->lock);
     if (busy)
         return -EBUSY;
-    sb_drain_reset(server);
+    sb_signals_reset(&server->signals);
     sb_ready_reset(server);
     sb_child_note_signals(server);
     return 0;

@@ -7,6 +7,9 @@
 #include <stdbool.h>
 #include "ground/log.h"
 
+/* How long until what failed for want of something is tried again. */
+#define SB_SHORTAGE_PAUSE_MS 100
+
 struct sb_shortage {
     atomic_bool lasts;
 };

@@ -156,10 +156,22 @@ static void left_finish(struct sb_server *server)
     note(server, "F");
 }
 
+static void left_begin(struct sb_server *server)
+{
+    note(server, "b");
+}
+
+static void right_begin(struct sb_server *server)
+{
+    note(server, "B");
+}
+
 static const struct sb_class left = { .name = "left", .state_size = sizeof(int), .init = left_init,
-                                      .finish = left_finish, .service_actions = left_actions };
+                                      .finish = left_finish, .begin = left_begin,
+                                      .service_actions = left_actions };
 static const struct sb_class right = { .name = "right", .state_size = sizeof(int), .init = right_init,
-                                       .service_actions = right_actions, .handle_timeout = right_timeout };
+                                       .begin = right_begin, .service_actions = right_actions,
+                                       .handle_timeout = right_timeout };
 
 Test(class, the_leftmost_wins_super_goes_on_and_each_has_its_state)
 {
@@ -170,19 +182,19 @@ Test(class, the_leftmost_wins_super_goes_on_and_each_has_its_state)
     config.data = &trace;
     config.timeout_ms = 0;
     cr_assert_eq(sb_server_create(type, "127.0.0.1:0", SB_HANDLERS(&handler), &config, &server), 0);
-    cr_expect_str_eq(trace.text, "RL", "init runs from the last class to the first: %s", trace.text);
+    cr_expect_str_eq(trace.text, "RLBb", "init, then begin, from the last class to the first: %s", trace.text);
 
     cr_expect_eq(sb_server_handle_request(server), 0);
-    cr_expect_str_eq(trace.text, "RLt", "handle_timeout is inherited: %s", trace.text);
+    cr_expect_str_eq(trace.text, "RLBbt", "handle_timeout is inherited: %s", trace.text);
 
     /* What stands in front of left is nothing: the server's own method is left's. */
     left.service_actions(server);
-    cr_expect_str_eq(trace.text, "RLtlr", "%s", trace.text);
+    cr_expect_str_eq(trace.text, "RLBbtlr", "%s", trace.text);
     cr_expect_eq(*(int *)sb_state(server, &left), 1);
     cr_expect_eq(*(int *)sb_state(server, &right), 10);
     cr_expect_null(sb_state(server, &sb_pool_mixin));
     sb_server_destroy(server);
-    cr_expect_str_eq(trace.text, "RLtlrF");
+    cr_expect_str_eq(trace.text, "RLBbtlrF");
 }
 
 static int blocks_seen;

@@ -51,6 +51,11 @@ struct sb_class {
      * the state is still zeroed. */
     void (*finish)(struct sb_server *server);
 
+    /* Begins what the state has of a process: threads, locks. Not inherited: called for each class, last class first,
+     * after all init, and again in each worker process that has been forked and is about to serve: its states are
+     * copies, in which the parent's threads are not there and its locks may be held for ever. */
+    void (*begin)(struct sb_server *server);
+
     /* Methods of an address. Errors are -errno; the caller closes what is half made.
      * get_request: takes one waiting request without blocking; -EAGAIN when there is none. */
     int (*server_bind)(struct sb_listener *listener);
@@ -87,7 +92,7 @@ struct sb_class {
     int (*wait)(struct sb_request *request, int fd, short events, int64_t deadline_ns);
 };
 
-/* The resolved methods of the classes behind `self`; none is NULL except init and finish. As Python's super(). */
+/* The resolved methods of the classes behind `self`, as Python's super(); of those that are inherited none is NULL. */
 const struct sb_class *sb_super(const struct sb_server *server, const struct sb_class *self);
 
 /* The state block of `self` in this server, zeroed at creation, or NULL where self is not in the list. */

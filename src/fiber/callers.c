@@ -10,8 +10,7 @@
 /* So many are accepted before those that are there have their turn. */
 #define ACCEPT_BATCH 16
 
-/* Until it is tried again, where something had run out. */
-#define PAUSE_NS INT64_C(100000000)
+#define PAUSE_NS (SB_SHORTAGE_PAUSE_MS * INT64_C(1000000))
 
 /* --- callers who have not spoken ---------------------------------------------------------------------------------- */
 

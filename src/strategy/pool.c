@@ -13,21 +13,16 @@ struct state {
     int threads;
     pthread_mutex_t lock;               /* guards all below */
     pthread_cond_t filled;
-    bool ready, ending;
+    bool ending;
     struct sb_request **queue;          /* a ring of `size`, the server's limit, which keeps it from overflowing */
     unsigned size, first, length;
     pthread_t *thread;
     int n_started;
-    _Atomic pid_t process;              /* that started them */
 };
 
 static void finish(struct sb_server *server)
 {
     struct state *state = sb_state(server, &sb_pool_mixin);
-    if (!state->ready)
-        return;
-    pthread_mutex_destroy(&state->lock);
-    pthread_cond_destroy(&state->filled);
     free(state->queue);
     free(state->thread);
 }
@@ -42,30 +37,15 @@ static int init(struct sb_server *server, const char *argument)
     struct sb_places *places = &server->books.places;
     sb_places_set_limit(places, MIN(places->limit, server->config.queue_size + state->threads));
     state->thread = calloc(state->threads, sizeof *state->thread);
-    pthread_mutex_init(&state->lock, NULL);
-    pthread_cond_init(&state->filled, NULL);
-    state->ready = true;
     return state->thread ? 0 : -ENOMEM;
 }
 
-/* A forked worker begins anew: the threads that its parent may have are not there. Its loops may all come here first. */
-static struct state *state_here(struct sb_server *server)
+static void begin(struct sb_server *server)
 {
-    static pthread_mutex_t beginning = PTHREAD_MUTEX_INITIALIZER;
     struct state *state = sb_state(server, &sb_pool_mixin);
-    if (atomic_load(&state->process) == server->crew.process)
-        return state;
-    pthread_mutex_lock(&beginning);
-    if (atomic_load(&state->process) != server->crew.process) {
-        pthread_mutex_init(&state->lock, NULL);
-        pthread_cond_init(&state->filled, NULL);
-        state->n_started = state->length = 0;
-        free(state->queue);
-        state->queue = NULL;
-        atomic_store(&state->process, server->crew.process);
-    }
-    pthread_mutex_unlock(&beginning);
-    return state;
+    pthread_mutex_init(&state->lock, NULL);
+    pthread_cond_init(&state->filled, NULL);
+    state->n_started = state->length = 0;
 }
 
 /* The next request, or NULL when the pool ends and nothing is left. */
@@ -125,7 +105,7 @@ static int start(struct sb_server *server, struct state *state)
 static int process_request(struct sb_request *request)
 {
     struct sb_server *server = request->server;
-    struct state *state = state_here(server);
+    struct state *state = sb_state(server, &sb_pool_mixin);
     pthread_mutex_lock(&state->lock);
     int r = start(server, state);
     if (r == 0)
@@ -154,7 +134,7 @@ static void join_threads(struct sb_server *server, struct state *state)
 
 static void server_close(struct sb_server *server)
 {
-    struct state *state = state_here(server);
+    struct state *state = sb_state(server, &sb_pool_mixin);
     sb_super(server, &sb_pool_mixin)->server_close(server);
     join_threads(server, state);
 }
@@ -166,6 +146,7 @@ const struct sb_class sb_pool_mixin = {
     .state_size = sizeof(struct state),
     .init = init,
     .finish = finish,
+    .begin = begin,
     .process_request = process_request,
     .server_close = server_close,
 };

@@ -14,13 +14,20 @@ struct thread {
 SLIST_HEAD(threads, thread);
 
 struct state {
-    _Atomic pid_t process;      /* that all below belongs to: a forked worker begins anew */
     pthread_mutex_t lock;       /* guards all below */
     pthread_cond_t idle;        /* the last thread has ended */
     unsigned running;
     struct threads ended;       /* not yet joined: by the loop, with its next request, or by close */
     bool closed;                /* nobody will join those that still run, and each holds the server */
 };
+
+static void begin(struct sb_server *server)
+{
+    struct state *state = sb_state(server, &sb_threading_mixin);
+    *state = (struct state){ .running = 0 };
+    pthread_mutex_init(&state->lock, NULL);
+    pthread_cond_init(&state->idle, NULL);
+}
 
 static bool is_joinable(const struct sb_server *server)
 {
@@ -83,29 +90,10 @@ static void count(struct state *state, int change)
     pthread_mutex_unlock(&state->lock);
 }
 
-/* The loops of a worker may all come here first. */
-static struct state *state_here(struct sb_server *server)
-{
-    static pthread_mutex_t beginning = PTHREAD_MUTEX_INITIALIZER;
-    struct state *state = sb_state(server, &sb_threading_mixin);
-    if (atomic_load(&state->process) == server->crew.process)
-        return state;
-    pthread_mutex_lock(&beginning);
-    if (atomic_load(&state->process) != server->crew.process) {
-        pthread_mutex_init(&state->lock, NULL);
-        pthread_cond_init(&state->idle, NULL);
-        state->running = 0;
-        SLIST_INIT(&state->ended);
-        atomic_store(&state->process, server->crew.process);
-    }
-    pthread_mutex_unlock(&beginning);
-    return state;
-}
-
 static int process_request(struct sb_request *request)
 {
     struct sb_server *server = request->server;
-    struct state *state = state_here(server);
+    struct state *state = sb_state(server, &sb_threading_mixin);
     struct thread *thread = malloc(sizeof *thread);
     pthread_t id;
     if (!thread)
@@ -130,7 +118,7 @@ static void abandon(struct sb_server *server, struct state *state)
 
 static void server_close(struct sb_server *server)
 {
-    struct state *state = state_here(server);
+    struct state *state = sb_state(server, &sb_threading_mixin);
     struct thread *thread;
     sb_super(server, &sb_threading_mixin)->server_close(server);
     bool idle = sb_books_count(&server->books) == 0;
@@ -153,6 +141,7 @@ const struct sb_class sb_threading_mixin = {
     .summary = "a thread for each request",
     .traits = SB_CONCURRENT | SB_DISPATCHES,
     .state_size = sizeof(struct state),
+    .begin = begin,
     .process_request = process_request,
     .server_close = server_close,
 };
