@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <string.h>
 
+#include "child.h"
 #include "dispatch.h"
 #include "drain.h"
 #include "family/batch.h"
@@ -102,6 +103,8 @@ static int base_process_request(struct sb_request *request)
     sb_worker.request = request->in_loop ? request : NULL;
     int r = methods(server)->finish_request(request);
     sb_worker.request = NULL;
+    if (sb_child_strays())
+        sb_child_end_stray(server);
     if (r == -ECANCELED && request->in_loop)
         sb_drain_log_cut(server, 1);
     else if (r < 0 && r != -ECANCELED)
@@ -156,6 +159,9 @@ static bool ends_with_drain(const struct sb_request *request, int64_t *deadline_
     return true;
 }
 
+/* So many times a wait may be interrupted before it takes its time. */
+enum { INTERRUPTS_MAX = 64, INTERRUPT_PAUSE_MS = 20 };
+
 /* A thread is cut off by whoever waits for it; the loop, when it handles a request itself, has to see the stop too, and
  * then ends with the drain even where there is something to do. */
 static int base_wait(struct sb_request *request, int fd, short events, int64_t deadline_ns)
@@ -164,13 +170,15 @@ static int base_wait(struct sb_request *request, int fd, short events, int64_t d
     struct pollfd fds[] = { { .fd = fd, .events = events },
                             { .fd = signals->cut.fd, .events = POLLIN },
                             { .fd = request->in_loop ? signals->stop.fd : -1, .events = POLLIN } };
-    for (;;) {
+    for (unsigned interrupts = 0;;) {
         bool ending = ends_with_drain(request, &deadline_ns);
         if (ending && sb_remaining_ms(deadline_ns) == 0)
             return -ECANCELED;
         int r = poll(fds, 3, sb_remaining_ms(deadline_ns));
         if (r < 0 && errno != EINTR)
             return -errno;
+        if (r < 0 && ++interrupts > INTERRUPTS_MAX)
+            sb_nap(INTERRUPT_PAUSE_MS);
         if (r == 0)
             return ending ? -ECANCELED : -ETIMEDOUT;
         if (r > 0 && fds[1].revents)

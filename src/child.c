@@ -14,8 +14,38 @@
 #include "ground/clock.h"
 #include "ground/descriptor.h"
 
+/* Until what should not fail is tried again. */
+#define FAILURE_PAUSE_MS 10
+
+/* A process that was forked, until it has been adopted. */
+static bool strays;
+
+static void stray(void)
+{
+    strays = true;
+}
+
+static void watch_forks(void)
+{
+    pthread_atfork(NULL, NULL, stray);
+}
+
+bool sb_child_strays(void)
+{
+    return strays;
+}
+
+void sb_child_end_stray(const struct sb_server *server)
+{
+    sb_server_log(server, SB_LOG_WARNING, "a handler has come back in process %d, which it had forked: that one ends "
+                  "here (it should call _exit itself)", (int)getpid());
+    _exit(0);
+}
+
 struct sb_reaper *sb_reaper_create(void)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, watch_forks);
     struct sb_reaper *reaper = calloc(1, sizeof *reaper);
     if (reaper)
         reaper->fd = -1;
@@ -80,9 +110,10 @@ static void reset_signals(const struct sb_server *server, const sigset_t *mask)
  * so it needs nothing of its own: each system call here is one for each request. */
 static int adopt(struct sb_server *server, bool handles)
 {
+    strays = false;
     server->crew.process = 0;
     atomic_store(&server->references, 1);
-    atomic_store(&server->shortage.lasts, false);
+    atomic_store(&server->shortage.error, 0);
     atomic_store(&server->helpers, NULL);
     int r = sb_books_adopt(&server->books, handles);
     if (handles || r < 0)
@@ -101,13 +132,20 @@ __attribute__((noreturn)) static void run_child(struct sb_server *server, struct
     int r = adopt(server, child->request != NULL);
     server->crew.process_slot = child->slot;
     sb_slot_occupy(&server->crew, child->slot, server->crew.process);
-    _exit(r < 0 ? 1 : run(server, child));
+    _exit(r < 0 ? sb_child_failure_status(r) : run(server, child));
+}
+
+static void reap(struct sb_child *child)
+{
+    while (waitpid(child->pid, &child->status, 0) < 0 && errno == EINTR)
+        sb_nap(1);
 }
 
 /* A child that cannot be watched cannot be kept. */
 static int watch(struct sb_server *server, struct sb_child *child)
 {
-    struct epoll_event event = { .events = EPOLLIN, .data.ptr = child };
+    /* Told once, whatever becomes of the registration: then the child goes. */
+    struct epoll_event event = { .events = EPOLLIN | EPOLLONESHOT, .data.ptr = child };
     child->pidfd = pidfd_open(child->pid, 0);
     if (child->pidfd >= 0 && epoll_ctl(server->reaper->fd, EPOLL_CTL_ADD, child->pidfd, &event) == 0)
         return 0;
@@ -115,8 +153,7 @@ static int watch(struct sb_server *server, struct sb_child *child)
     if (child->pidfd >= 0)
         close(child->pidfd);
     kill(child->pid, SIGKILL);      /* not reaped yet, so it is that one */
-    while (waitpid(child->pid, NULL, 0) < 0 && errno == EINTR)
-        ;
+    reap(child);
     return r;
 }
 
@@ -174,8 +211,10 @@ static bool look_for_ended(struct sb_server *server, struct sb_children *childre
     children->next_ended = children->n_ended = 0;
     if (!LIST_EMPTY(&children->list) && !all)
         children->n_ended = epoll_wait(server->reaper->fd, children->ended, room, 0);
-    if (children->n_ended < 0)
+    if (children->n_ended < 0) {
         children->n_ended = 0;
+        sb_nap(FAILURE_PAUSE_MS);
+    }
     return children->n_ended > 0;
 }
 
@@ -184,8 +223,7 @@ struct sb_child *sb_child_reap(struct sb_server *server, struct sb_children *chi
     if (children->next_ended == children->n_ended && !look_for_ended(server, children))
         return NULL;
     struct sb_child *child = children->ended[children->next_ended++].data.ptr;
-    while (waitpid(child->pid, &child->status, 0) < 0 && errno == EINTR)
-        ;
+    reap(child);
     forget(server, child);
     return child;
 }
@@ -197,8 +235,11 @@ static void reap_until(struct sb_server *server, struct sb_children *children, i
                             { .fd = server->signals.cut.fd, .events = POLLIN } };
     struct sb_child *child;
     while (!LIST_EMPTY(&children->list)) {
-        if (poll(fds, 2, sb_remaining_ms(deadline_ns)) == 0)
+        int n = poll(fds, 2, sb_remaining_ms(deadline_ns));
+        if (n == 0)
             return;
+        if (n < 0)
+            sb_nap(1);
         if (fds[1].revents) {
             fds[1].fd = -1;
             if (sb_signals_hurrying(&server->signals))

@@ -13,6 +13,13 @@
 #include "ground/descriptor.h"
 #include "listener.h"
 
+/* So many looks may find nothing before a loop takes its time between them. */
+enum { FRUITLESS_MAX = 64, FRUITLESS_PAUSE_MS = 20 };
+
+/* What fails for so long will not work again; failures further apart are not one. */
+#define GIVE_UP_NS (5 * INT64_C(1000000000))
+#define CONTINUED_NS INT64_C(1000000000)
+
 /* --- open and close ----------------------------------------------------------------------------------------------- */
 
 int sb_gate_watch(struct sb_gate *gate, int fd, uint32_t events, uint32_t source)
@@ -78,6 +85,7 @@ int sb_gate_open(struct sb_gate *gate, struct sb_server *server, enum sb_gate_ro
     *gate = (struct sb_gate){ .server = server, .role = role, .lock_fd = -1 };
     gate->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     int r = gate->epoll_fd < 0 ? -errno : 0;
+    pthread_sigmask(SIG_SETMASK, NULL, &gate->mask);
     if (r == 0 && !(gate->book = sb_book_open(&server->books)))
         r = -ENOMEM;
     if (r == 0 && role == SB_GATE_WORKER && server->forks_requests)
@@ -99,13 +107,50 @@ void sb_gate_close(struct sb_gate *gate)
     sb_fd_close(&gate->epoll_fd);
 }
 
-/* --- a place ------------------------------------------------------------------------------------------------------ */
+/* --- pauses ------------------------------------------------------------------------------------------------------- */
 
 /* What a wait of this gate's looks at for a stop: one that is closing has seen it. */
 static int stop_fd(const struct sb_gate *gate)
 {
     return gate->closing || sb_gate_reads_channel(gate) ? -1 : gate->server->signals.stop.fd;
 }
+
+static void pause_for(struct sb_gate *gate, int milliseconds)
+{
+    struct pollfd fds[] = { { .fd = stop_fd(gate), .events = POLLIN },
+                            { .fd = gate->server->reaper->fd, .events = POLLIN } };
+    if (poll(fds, 2, milliseconds) < 0)
+        sb_nap(milliseconds);
+    else if (fds[1].revents)
+        gate->server->reaper->ended = true;
+}
+
+void sb_gate_pause(struct sb_gate *gate)
+{
+    pause_for(gate, SB_SHORTAGE_PAUSE_MS);
+}
+
+int sb_gate_fails(struct sb_gate *gate, const char *what, int error)
+{
+    struct sb_server *server = gate->server;
+    int64_t now_ns = sb_now_ns();
+    sb_shortage_begins(&server->shortage, &server->log, what, error);
+    if (sb_is_shortage(error))
+        return 0;
+    if (gate->failed_ns + CONTINUED_NS < now_ns)
+        gate->failing_ns = now_ns;
+    gate->failed_ns = now_ns;
+    return now_ns - gate->failing_ns > GIVE_UP_NS ? error : 0;
+}
+
+/* Other loops may have been faster now and then, and who called may have left. */
+void sb_gate_tire(struct sb_gate *gate)
+{
+    if (++gate->fruitless > FRUITLESS_MAX)
+        pause_for(gate, FRUITLESS_PAUSE_MS);
+}
+
+/* --- a place ------------------------------------------------------------------------------------------------------ */
 
 /* How long such a wait may take: one that is closing has until the end of the drain. */
 static int patience_ms(const struct sb_gate *gate, int64_t deadline_ns)
@@ -128,6 +173,8 @@ static int wait_for_room(struct sb_gate *gate, int64_t deadline_ns)
     atomic_fetch_add(&places->waiting, 1);
     if (!sb_share_reserve(&gate->book->share))
         r = poll(fds, 4, patience_ms(gate, deadline_ns));
+    if (r < 0)
+        sb_gate_tire(gate);
     atomic_fetch_sub(&places->waiting, 1);
     if (fds[0].revents)
         sb_wakeup_clear(&places->room);
@@ -158,7 +205,8 @@ static int wait_for_channel(struct sb_gate *gate, int64_t deadline_ns)
                             { .fd = stop_fd(gate), .events = POLLIN },
                             { .fd = server->reaper->fd, .events = POLLIN },
                             { .fd = server->signals.notice.fd, .events = POLLIN } };
-    poll(fds, 4, patience_ms(gate, deadline_ns));
+    if (poll(fds, 4, patience_ms(gate, deadline_ns)) < 0)
+        sb_gate_tire(gate);
     if (fds[1].revents)
         sb_signals_recheck(&server->signals);
     return fds[0].revents && !fds[1].revents && !fds[2].revents && !fds[3].revents;
@@ -197,7 +245,7 @@ static int wait_for_events(struct sb_gate *gate, int64_t deadline_ns)
 {
     const int room = sizeof gate->events / sizeof *gate->events;
     gate->next_event = 0;
-    int n = epoll_wait(gate->epoll_fd, gate->events, room, sb_remaining_ms(deadline_ns));
+    int n = epoll_pwait(gate->epoll_fd, gate->events, room, sb_remaining_ms(deadline_ns), &gate->mask);
     int error = errno;
     gate->n_events = n > 0 ? n : 0;
     if (n < 0)
@@ -231,13 +279,6 @@ static int take_next(struct sb_gate *gate, int64_t deadline_ns, struct sb_reques
     if (source == SB_SOURCE_CHILDREN)
         gate->server->reaper->ended = true;
     return source == SB_SOURCE_CHILDREN || source == SB_SOURCE_NOTICE ? 0 : sb_gate_take(gate, source, ret_request);
-}
-
-void sb_gate_pause(struct sb_gate *gate)
-{
-    struct pollfd fds[] = { { .fd = stop_fd(gate), .events = POLLIN },
-                            { .fd = gate->server->reaper->fd, .events = POLLIN } };
-    poll(fds, 2, SB_SHORTAGE_PAUSE_MS);
 }
 
 /* --- the end ------------------------------------------------------------------------------------------------------ */
@@ -317,15 +358,14 @@ int sb_gate_next(struct sb_gate *gate, int timeout_ms, struct sb_request **ret_r
         return r;
     if (takes_turns(gate))
         sb_turn_take(&server->turn, gate->lock_fd);
-    do
-        r = look(gate, deadline_ns, ret_request);
-    while (r == -EAGAIN);
+    while ((r = look(gate, deadline_ns, ret_request)) == -EAGAIN)
+        sb_gate_tire(gate);
+    gate->fruitless = 0;
     if (takes_turns(gate))
         sb_turn_leave(&server->turn, gate->lock_fd);
-    if (sb_is_shortage(r)) {
-        sb_shortage_begins(&server->shortage, &server->log, "cannot accept", r);
+    if (r < 0 && r != -ECANCELED) {
+        r = sb_gate_fails(gate, "cannot accept", r);
         sb_gate_pause(gate);
-        return 0;
     }
     return r;
 }

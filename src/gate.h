@@ -2,6 +2,7 @@
 #ifndef GATE_H
 #define GATE_H
 
+#include <signal.h>
 #include <sys/epoll.h>
 #include "objects.h"
 
@@ -21,8 +22,11 @@ struct sb_gate {
     enum sb_gate_role role;
     struct sb_book *book;       /* of the loop: its requests, and its place for the next one */
     int epoll_fd;
+    unsigned fruitless;         /* looks in a row that were called for and found nothing */
+    int64_t failing_ns, failed_ns;  /* since when it fails, not for want of something; when it did last */
     int lock_fd;                /* flock: an open file description of its own; -1: none */
     unsigned sources;           /* listeners, or the channel, that it watches */
+    sigset_t mask;              /* of the loop's thread: a handler may leave another behind */
     bool hot;                   /* the only source had a request last time, handled here: another may wait by now */
     struct epoll_event events[16];
     int n_events, next_event;
@@ -39,12 +43,19 @@ void sb_gate_close(struct sb_gate *gate);
 
 /* The next request within timeout_ms (-1: without limit): 1, or 0 when there was none, or when a child or a retiring
  * worker wants attention. -ECANCELED: the loop shall end; after a stop, when it has taken all who had been there
- * before, or when the drain is over. A shortage of descriptors or memory is logged once and waited out here. The caller
- * owns *ret_request. */
+ * before, or when the drain is over. What else fails is logged once and waited out here, for it may work again; the
+ * error only when that takes too long. The caller owns *ret_request. */
 int sb_gate_next(struct sb_gate *gate, int timeout_ms, struct sb_request **ret_request);
 
 /* Stops accepting for a moment, after a request could not be given to a thread or child. */
 void sb_gate_pause(struct sb_gate *gate);
+
+/* `what` failed: said once. 0: it is to be tried again, after a pause; or the error, when nothing has run out and it has
+ * failed for too long: the loop shall end, for its worker or the whole server may have to be started anew. */
+int sb_gate_fails(struct sb_gate *gate, const char *what, int error);
+
+/* A look that was called for has found nothing. The kernel may say so again and again: then the loop pauses, too. */
+void sb_gate_tire(struct sb_gate *gate);
 
 /* What a gate is made of. watch: one more descriptor, if it is one, as a source; watch_sources: the listeners or the
  * channel, as far as it takes requests. take: a request from such a source: 1, -EAGAIN: none, or -errno. take_waiting:

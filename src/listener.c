@@ -51,13 +51,22 @@ void sb_listener_close(struct sb_listener *listener)
     sb_fd_close(&listener->fd);
 }
 
-void sb_listener_unlink(struct sb_listener *listener)
+/* Whether ours is gone. */
+static bool remove_file(const struct sb_listener *listener)
 {
     struct stat status;
-    if (listener->unlink_path && listener->server->crew.owner == listener->server->crew.process &&
-        lstat(listener->unlink_path, &status) == 0 && status.st_dev == listener->device &&
-        status.st_ino == listener->inode)
-        unlink(listener->unlink_path);
+    if (lstat(listener->unlink_path, &status) < 0)
+        return false;
+    bool ours = status.st_dev == listener->device && status.st_ino == listener->inode;
+    return !ours || unlink(listener->unlink_path) == 0;
+}
+
+void sb_listener_unlink(struct sb_listener *listener)
+{
+    const struct sb_crew *crew = &listener->server->crew;
+    if (listener->unlink_path && crew->owner == crew->process && !remove_file(listener) && errno != ENOENT)
+        sb_server_log(listener->server, SB_LOG_WARNING, "cannot remove the socket %s: %s", listener->unlink_path,
+                      strerror(errno));
     free(listener->unlink_path);
     listener->unlink_path = NULL;
 }
@@ -106,15 +115,17 @@ static int check_discipline(const struct sb_listener *listener)
     return -EINVAL;
 }
 
-/* ret_step: what failed, to be said; untouched where that has been said. */
+/* ret_step: what failed, to be said; NULL where that has been said. */
 static int activate(struct sb_listener *listener, const char **ret_step)
 {
     struct sb_server *server = listener->server;
     int r = check_discipline(listener);
     if (r == 0)
         r = sb_handlers_check_address(server, listener);
-    if (r < 0)
+    if (r < 0) {
+        *ret_step = NULL;
         return r;
+    }
     r = methods(server)->server_bind(listener);
     if (r < 0) {
         *ret_step = "bind";
@@ -145,23 +156,22 @@ static struct sb_listener *new_listener(struct sb_server *server, const struct s
 /* Where `bearable` says so, the failure is no error, for others can take its place. */
 static int add_one(struct sb_server *server, const struct sb_address *address, bool (*bearable)(int error))
 {
-    const char *step = NULL;
+    const char *step = "listen on";
     char text[SB_ADDRESS_TEXT_SIZE];
     struct sb_listener *listener = new_listener(server, address);
-    if (!listener)
-        return -ENOMEM;
-    int r = activate(listener, &step);
-    if (r < 0) {
-        enum sb_log_level level = bearable && bearable(r) ? SB_LOG_INFO : SB_LOG_ERROR;
-        if (step)
-            sb_server_log(server, level, "cannot %s %s: %s%s", step, sb_address_format(address, text), strerror(-r),
-                          advice(r));
-        sb_listener_free(listener);
-        return r;
+    int r = listener ? activate(listener, &step) : -ENOMEM;
+    if (r == 0) {
+        sb_address_format(&listener->address, listener->text);
+        server->listeners[server->n_listeners++] = listener;
+        return 0;
     }
-    sb_address_format(&listener->address, listener->text);
-    server->listeners[server->n_listeners++] = listener;
-    return 0;
+    enum sb_log_level level = bearable && bearable(r) ? SB_LOG_INFO : SB_LOG_ERROR;
+    if (step)
+        sb_server_log(server, level, "cannot %s %s: %s%s", step, sb_address_format(address, text), strerror(-r),
+                      advice(r));
+    if (listener)
+        sb_listener_free(listener);
+    return step ? sb_system_error(r) : r;
 }
 
 /* --- a name, and all of its addresses ----------------------------------------------------------------------------- */

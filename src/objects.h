@@ -4,6 +4,7 @@
 #ifndef OBJECTS_H
 #define OBJECTS_H
 
+#include <errno.h>
 #include <switchboard/switchboard.h>
 #include "books.h"
 #include "ground/log.h"
@@ -113,6 +114,12 @@ struct sb_request {
     size_t input_begin, input_end;
     _Alignas(16) char class_states[];       /* what each class has for a request: sb_request_state() */
 };
+
+/* An error of the system's, said already: those that stand for misuse are no misuse where the kernel has them. */
+static inline int sb_system_error(int error)
+{
+    return error == -EINVAL || error == -ENAMETOOLONG ? -EIO : error;
+}
 
 static inline const struct sb_class *methods(const struct sb_server *server)
 {

@@ -79,15 +79,22 @@ static void free_server(struct sb_server *server)
     free(server);
 }
 
+static const struct sb_config defaults = SB_CONFIG_DEFAULTS;
+
+static struct sb_log log_of(const struct sb_config *config)
+{
+    config = config ? config : &defaults;
+    return (struct sb_log){ config->log_level, config->log, config->data };
+}
+
 static struct sb_server *new_server(const struct sb_config *config)
 {
-    static const struct sb_config defaults = SB_CONFIG_DEFAULTS;
     struct sb_server *server = aligned_alloc(_Alignof(struct sb_server), sizeof *server);
     if (!server)
         return NULL;
     memset(server, 0, sizeof *server);
     server->config = config ? *config : defaults;
-    server->log = (struct sb_log){ server->config.log_level, server->config.log, server->config.data };
+    server->log = log_of(config);
     server->registry = &sb_registry;
     server->free = free_server;
     server->turn.fd = -1;
@@ -126,7 +133,7 @@ static int init_resources(struct sb_server *server, int (*init)(struct sb_server
     if (r < 0 && r != -ENOMEM)
         sb_server_log(server, SB_LOG_ERROR, "cannot make what a server needs: %s (limits: ulimit -n, ulimit -v)",
                       strerror(-r));
-    return r;
+    return sb_system_error(r);
 }
 
 static int init(struct sb_server *server, const struct sb_class *const *type, const char *address,
@@ -143,6 +150,8 @@ static int init(struct sb_server *server, const struct sb_class *const *type, co
         r = sb_classes_start(server);
     if (r == 0)
         r = init_resources(server, init_shared);
+    if (r == -ENOMEM)
+        sb_server_log(server, SB_LOG_ERROR, "cannot make a server: out of memory");
     return r < 0 ? r : sb_listener_add(server, address);
 }
 
@@ -161,13 +170,14 @@ int sb_server_create(const struct sb_class *const *type, const char *address, co
                      const struct sb_config *config, struct sb_server **ret_server)
 {
     struct sb_server *server = new_server(config);
-    if (!server)
+    if (!server) {
+        const struct sb_log log = log_of(config);
+        sb_log_line(&log, SB_LOG_ERROR, "cannot make a server: out of memory");
         return -ENOMEM;
+    }
     int r = init(server, type, address, handlers);
     if (r == 0)
         r = check_scheme(server);
-    if (r == -ENOMEM)
-        sb_server_log(server, SB_LOG_ERROR, "cannot make a server: out of memory");
     if (r < 0) {
         sb_server_destroy(server);
         return r;

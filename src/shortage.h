@@ -1,5 +1,5 @@
-/* Descriptors, memory, threads or processes that have run out and may be there again later: said once when it begins,
- * and once when it is over. Private. */
+/* What fails now and may work again: because descriptors, memory, threads or processes have run out, or for a reason of
+ * the system's own. It is said once when it begins, and once when it is over; meanwhile it is tried again. Private. */
 #ifndef SHORTAGE_H
 #define SHORTAGE_H
 
@@ -11,10 +11,11 @@
 #define SB_SHORTAGE_PAUSE_MS 100
 
 struct sb_shortage {
-    atomic_bool lasts;
+    atomic_int error;           /* -errno while it lasts, else 0 */
 };
 
-/* Whether an error (-errno) says that something has run out which may be there again. */
+/* Whether an error (-errno) says that something has run out which may be there again: threads and processes with EAGAIN
+ * (pthread_create(3), fork(2)). */
 bool sb_is_shortage(int error);
 
 /* `what` happened because of `error`. Any thread. */
@@ -23,7 +24,7 @@ void sb_shortage_ends(struct sb_shortage *shortage, const struct sb_log *log);
 
 static inline bool sb_shortage_lasts(const struct sb_shortage *shortage)
 {
-    return atomic_load_explicit(&shortage->lasts, memory_order_relaxed);
+    return atomic_load_explicit(&shortage->error, memory_order_relaxed) != 0;
 }
 
 #endif

@@ -7,6 +7,7 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 
+#include "ground/clock.h"
 #include "ground/descriptor.h"
 
 static const char *const names[] = { "shared", "mutex", "flock", "pass", "reuseport" };
@@ -76,7 +77,7 @@ void sb_turn_take(const struct sb_turn *turn, int fd)
             pthread_mutex_consistent(turn->mutex);
     } else if (fd >= 0) {
         while (flock(fd, LOCK_EX) < 0 && errno == EINTR)
-            ;
+            sb_nap(1);
     }
 }
 

@@ -154,5 +154,9 @@ error_t argument_take(const struct argument *table, int key, char *text, struct 
 void argument_parse(const struct argp *argp, int argc, char **argv, void *input)
 {
     argp_err_exit_status = 2;
-    argp_parse(argp, argc, argv, 0, NULL, input);
+    error_t error = argp_parse(argp, argc, argv, 0, NULL, input);
+    if (error != 0) {
+        fprintf(stderr, "%s: cannot read the command line: %s\n", argv[0], strerror(error));
+        exit(1);
+    }
 }

@@ -38,8 +38,7 @@ static void add_build_tree(void)
     if (!tail || strcmp(tail, "/tools/switchboard") != 0)
         return;
     strcpy(tail, "/handlers");
-    if (access(folder, X_OK) == 0)
-        add(folder);
+    add(folder);
 }
 
 const char *const *handler_path(void)

@@ -77,8 +77,11 @@ static void fill_standard_descriptors(void)
 {
     static const int flags[] = { O_RDWR, O_RDONLY, O_RDWR };
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
-        if (fcntl(fd, F_GETFD) < 0)
-            open("/dev/null", flags[fd]);
+        if (fcntl(fd, F_GETFD) < 0) {
+            int null = open("/dev/null", flags[fd]);
+            if (null > STDERR_FILENO)
+                close(null);
+        }
 }
 
 void program_begin(const char *name)

@@ -1,7 +1,10 @@
 #include "signals.h"
 
+#include <errno.h>
 #include <signal.h>
-#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 /* Our init (init.h) sends on what it gets, and a whole group may be sent what it gets: so a signal may come twice at
@@ -39,13 +42,22 @@ static void on_ending(int signo, siginfo_t *info, void *context)
     endings[signo](signo);
 }
 
+/* Who cannot be stopped must not start. */
+static void take(int signo, const struct sigaction *action)
+{
+    if (sigaction(signo, action, NULL) == 0)
+        return;
+    fprintf(stderr, "switchboard: cannot handle the signal %s: %s\n", strsignal(signo), strerror(errno));
+    exit(1);
+}
+
 void signals_end_by(int signo, void (*end)(int signo))
 {
     struct sigaction action = { .sa_sigaction = on_ending, .sa_flags = SA_SIGINFO }, former;
     if (signo == SIGHUP && sigaction(signo, NULL, &former) == 0 && former.sa_handler == SIG_IGN)
         return;
     endings[signo] = end;
-    sigaction(signo, &action, NULL);
+    take(signo, &action);
 }
 
 static void do_nothing(int signo)
@@ -56,5 +68,5 @@ static void do_nothing(int signo)
 void signals_survive(int signo)
 {
     struct sigaction action = { .sa_handler = do_nothing, .sa_flags = SA_RESTART };
-    sigaction(signo, &action, NULL);
+    take(signo, &action);
 }

@@ -99,7 +99,9 @@ static bool tries_again(const struct sb_batch *batch, int error, int64_t *deadli
     if (*deadline_ns == 0)
         *deadline_ns = sb_deadline_ns(FULL_MS);
     int left_ms = sb_remaining_ms(*deadline_ns);
-    return left_ms > 0 && (error == EINTR || poll(&full, 1, left_ms) > 0);
+    if (error == EINTR || poll(&full, 1, left_ms) > 0)
+        sb_nap(1);
+    return left_ms > 0;
 }
 
 /* The kernel sends until one fails, and reports that when it is the first. */

@@ -26,6 +26,8 @@ static int bind_socket(struct sb_listener *listener, int fd)
     struct sb_address *address = &listener->address;
     if (bind(fd, &address->sa, address->size) < 0)
         return -errno;
+    if (address->sa.sa_family == AF_UNIX && address->un.sun_path[0] != '\0')
+        return 0;
     socklen_t size = sizeof address->un;
     if (getsockname(fd, &address->sa, &size) < 0)
         return -errno;

@@ -1,5 +1,6 @@
 /* UnixStreamServer and UnixDatagramServer: TCPServer and UDPServer at a path (unix(7)). */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -31,20 +32,34 @@ static int clear_path(const struct sb_address *address)
     return unlink(path) < 0 && errno != ENOENT ? -errno : 0;
 }
 
-static int server_bind(struct sb_listener *listener)
+/* Which file we have made, to remove that and no other; one that we could not tell goes at once. */
+static int know_file(struct sb_listener *listener, char *path)
 {
-    int r = clear_path(&listener->address);
-    if (r == 0)
-        r = sb_tcp_bind(listener);
-    if (r < 0 || listener->address.un.sun_path[0] == '\0')
-        return r;
     struct stat status;
-    if (lstat(listener->address.un.sun_path, &status) < 0)
-        return -errno;
+    if (lstat(path, &status) < 0) {
+        int r = -errno;
+        unlink(path);
+        free(path);
+        return r;
+    }
     listener->device = status.st_dev;
     listener->inode = status.st_ino;
-    listener->unlink_path = strdup(listener->address.un.sun_path);
-    return listener->unlink_path ? 0 : -ENOMEM;
+    listener->unlink_path = path;
+    return 0;
+}
+
+static int server_bind(struct sb_listener *listener)
+{
+    if (listener->address.un.sun_path[0] == '\0')
+        return sb_tcp_bind(listener);
+    char *path = strdup(listener->address.un.sun_path);
+    int r = path ? clear_path(&listener->address) : -ENOMEM;
+    if (r == 0)
+        r = sb_tcp_bind(listener);
+    if (r == 0)
+        return know_file(listener, path);
+    free(path);
+    return r;
 }
 
 const struct sb_class sb_unix_stream_class = {

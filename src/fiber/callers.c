@@ -120,8 +120,6 @@ static int admit_next(struct sb_loop *loop, struct sb_request **ret_request)
         r = sb_gate_admit(loop->gate, loop->refused_listener, loop->refused_fd, ret_request);
     if (r == 0)
         loop->refused_fd = -1;
-    else if (r != -EAGAIN && r != -EBUSY)
-        sb_shortage_begins(&loop->server->shortage, &loop->server->log, "cannot accept", r);
     return r == 0 ? 1 : r == -EAGAIN ? 0 : r;
 }
 
@@ -155,6 +153,11 @@ int sb_callers_accept(struct sb_loop *loop)
     loop->more_to_accept = r == 1;
     if (r == -ECANCELED || loop->ending)
         return loop->ending ? 0 : r;
+    if (r < 0 && r != -EBUSY) {
+        int error = sb_gate_fails(loop->gate, "cannot accept", r);
+        if (error < 0)
+            return error;
+    }
     if (r < 0)
         pause_accepting(loop, r);
     if (r == -EBUSY)

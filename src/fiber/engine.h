@@ -37,7 +37,7 @@ struct sb_engine {
     void (*close)(struct sb_loop *loop);
 
     /* Waits for something, at most timeout_ms (-1: without limit), and tells it by sb_watch_tell() and sb_gate_tell().
-     * Returns how many things, or -errno. */
+     * Returns how many things, or -errno, and may be called again. */
     int (*turn)(struct sb_loop *loop, int timeout_ms);
 
     /* The task is about to wait for these events of fd. Returns those that are there, 0 when it has to wait, or -errno.

@@ -117,9 +117,9 @@ static void forget(struct sb_loop *loop, struct sb_caller *caller)
 static int turn(struct sb_loop *loop, int timeout_ms)
 {
     struct epoll_event events[EVENTS];
-    int n = epoll_wait(loop->gate->epoll_fd, events, EVENTS, timeout_ms);
+    int n = epoll_pwait(loop->gate->epoll_fd, events, EVENTS, timeout_ms, &loop->gate->mask);
     if (n < 0)
-        return errno == EINTR ? 0 : -errno;
+        return -errno;
     for (int i = 0; i < n; i++) {
         if (events[i].data.u64 <= GATE_EVENTS_MAX)
             sb_gate_tell(loop->gate, &events[i]);

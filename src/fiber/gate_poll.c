@@ -80,10 +80,12 @@ int sb_gate_poll(struct sb_gate *gate, struct sb_request **ret_request)
     struct sb_server *server = gate->server;
     bool must_end = sb_gate_must_end(gate), last_call = gate->closing && sb_batches_waiting(server) < 0;
     int r = must_end ? -ECANCELED : last_call ? take_waiting(gate, ret_request) : take_told(gate, ret_request);
-    if (sb_is_shortage(r))
-        sb_shortage_begins(&server->shortage, &server->log, "cannot accept", r);
+    if (r == -EAGAIN && gate->n_events > 0)
+        sb_gate_tire(gate);
     if (r == -EAGAIN)
         gate->next_event = gate->n_events = 0;
+    else if (r == 1)
+        gate->fruitless = 0;
     return r == -EAGAIN ? 0 : r;
 }
 

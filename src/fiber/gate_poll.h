@@ -15,7 +15,7 @@ void sb_gate_tell(struct sb_gate *gate, const struct epoll_event *event);
 bool sb_gate_pending(const struct sb_gate *gate);
 
 /* The next request without waiting, 1; 0: there is none, -EBUSY: no place for it, -ECANCELED: the loop shall end, or
- * -errno; a shortage is logged once. */
+ * -errno. */
 int sb_gate_poll(struct sb_gate *gate, struct sb_request **ret_request);
 
 /* Looks away from the listeners, or back at them. has_room: whether there is a place again; asked when muted. */

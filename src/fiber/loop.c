@@ -14,9 +14,12 @@
 
 /* --- the end ------------------------------------------------------------------------------------------------------ */
 
-static void begin_end(struct sb_loop *loop)
+static void begin_end(struct sb_loop *loop, int why)
 {
+    if (loop->ending)
+        return;
     loop->ending = true;
+    loop->result = why == -ECANCELED ? 0 : why;
     loop->ended_ns = loop->now_ns;
     loop->drain_deadline_ns = loop->gate->closing ? sb_drain_deadline_ns(loop->server)
                                                   : sb_deadline_ns(sb_drain_ms(loop->server));
@@ -101,11 +104,24 @@ static int wait_for_something(struct sb_loop *loop)
     return r == 0 ? loop->engine->turn(loop, limit_ms) : r;
 }
 
-static int turn(struct sb_loop *loop)
+/* A wait that fails may succeed again. */
+static void after_failure(struct sb_loop *loop, int error)
+{
+    if (error == -EINTR || error == -EAGAIN || error == -EBUSY) {
+        sb_gate_tire(loop->gate);
+        return;
+    }
+    error = sb_gate_fails(loop->gate, "cannot wait for callers", error);
+    if (error < 0)
+        begin_end(loop, error);
+    sb_gate_pause(loop->gate);
+}
+
+static void turn(struct sb_loop *loop)
 {
     int r = wait_for_something(loop);
     if (r < 0)
-        return r;
+        after_failure(loop, r);
     loop->now_ns = sb_now_ns();
     loop->switched_ns = sb_coarse_now_ns();
     sb_tasks_expire(loop);
@@ -113,13 +129,15 @@ static int turn(struct sb_loop *loop)
     if (loop->ending || loop->gate->cut)
         drain(loop);
     sb_callers_start_arrived(loop);
+    if (!STAILQ_EMPTY(&loop->queue))
+        loop->gate->fruitless = 0;
     sb_tasks_run(loop);
     sb_callers_resume(loop);
-    if ((loop->listens || !loop->ending) && sb_callers_accept(loop) == -ECANCELED)
-        begin_end(loop);
+    r = loop->listens || !loop->ending ? sb_callers_accept(loop) : 0;
+    if (r < 0)
+        begin_end(loop, r);
     sb_batches_flush(loop->server);
     methods(loop->server)->service_actions(loop->server);
-    return 0;
 }
 
 static void init(struct sb_loop *loop, struct sb_gate *gate)
@@ -136,10 +154,9 @@ static void init(struct sb_loop *loop, struct sb_gate *gate)
     sb_timers_init(&loop->held_timers, sb_tick(loop->now_ns));
 }
 
-static int run(struct sb_loop *loop)
+static void run(struct sb_loop *loop)
 {
     struct sb_loop *outer = sb_loop;
-    int r = 0;
     sb_loop = loop;
     sb_overflow_watch(loop);
     sb_batches_open(loop->server);
@@ -148,15 +165,12 @@ static int run(struct sb_loop *loop)
     loop->listens = loop->engine->listen && sb_gate_leave_streams(loop->gate);
     if (loop->listens)
         loop->engine->listen(loop, true);
-    while (r >= 0 && !is_over(loop))
-        r = turn(loop);
-    if (r < 0 && !loop->ending)
-        sb_gate_end(loop->gate);
+    while (!is_over(loop))
+        turn(loop);
     sb_fd_close(&loop->refused_fd);
     sb_batches_close(loop->server);
     sb_overflow_unwatch(loop);
     sb_loop = outer;
-    return r;
 }
 
 int sb_loop_run(struct sb_gate *gate, const struct sb_engine *engine, atomic_bool *held_up,
@@ -169,8 +183,8 @@ int sb_loop_run(struct sb_gate *gate, const struct sb_engine *engine, atomic_boo
         r = engine->open(&loop);
     if (r < 0)
         return r;
-    r = run(&loop);
+    run(&loop);
     engine->close(&loop);
     sb_fiber_pool_finish(&loop.fibers);
-    return r;
+    return loop.result;
 }

@@ -27,6 +27,8 @@ static void on_fault(int signo, siginfo_t *info, void *context)
         (void)written;
     }
     sigaction(signo, &previous, NULL);
+    if (info->si_code <= 0)     /* somebody has sent it: there is no fault to return to */
+        raise(signo);
 }
 
 static void write_text(struct sb_loop *loop)

@@ -8,7 +8,8 @@ struct io_uring_sqe *sb_ring_entry(struct sb_ring *ring)
 {
     struct io_uring_sqe *entry = io_uring_get_sqe(&ring->ring);
     while (!entry) {
-        io_uring_submit(&ring->ring);
+        if (io_uring_submit(&ring->ring) < 0)
+            sb_nap(1);
         entry = io_uring_get_sqe(&ring->ring);
     }
     return entry;

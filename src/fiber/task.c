@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <stddef.h>
 
+#include "../child.h"
 #include "../ground/clock.h"
 #include "../handlers.h"
 
@@ -41,6 +42,8 @@ static void report_held_up(struct sb_loop *loop, struct sb_request *request, int
 static void came_back(struct sb_loop *loop, struct sb_fiber *fiber, const struct sb_worker *own,
                       struct sb_request *request)
 {
+    if (sb_child_strays())
+        sb_child_end_stray(loop->server);
     int64_t now_ns = sb_coarse_now_ns(), took_ns = now_ns - loop->switched_ns;
     loop->switched_ns = now_ns;
     loop->current = NULL;

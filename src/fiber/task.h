@@ -70,6 +70,7 @@ struct sb_loop {
     int64_t retry_ns;                   /* before that there is no memory for those that have arrived */
     int64_t resume_ns;                  /* accepting is paused until then, for want of something */
     bool ending, announced, cutting;
+    int result;                         /* of its serving: 0 or -errno */
     bool listens;                       /* the engine accepts */
     int refused_fd;                     /* accepted, but there was no place for it; -1: none */
     unsigned refused_listener;

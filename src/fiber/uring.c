@@ -67,13 +67,14 @@ static void watch_gate(struct sb_loop *loop)
     ring->gate_ready = true;
 }
 
-static void ask_gate(struct sb_loop *loop)
+static int ask_gate(struct sb_loop *loop)
 {
     struct epoll_event events[16];
-    int n = epoll_wait(loop->gate->epoll_fd, events, 16, 0);
+    int n = epoll_wait(loop->gate->epoll_fd, events, 16, 0), r = n < 0 ? -errno : 0;
     for (int i = 0; i < n; i++)
         sb_gate_tell(loop->gate, &events[i]);
-    sb_ring_of(loop)->gate_ready = n > 0;
+    sb_ring_of(loop)->gate_ready = n != 0;
+    return r;
 }
 
 /* --- the turn ----------------------------------------------------------------------------------------------------- */
@@ -99,15 +100,13 @@ static void tell(struct sb_loop *loop, const struct io_uring_cqe *completion)
     }
 }
 
-static int submit_and_wait(struct sb_ring *ring, int timeout_ms)
+static int submit_and_wait(struct sb_ring *ring, int timeout_ms, sigset_t *mask)
 {
     struct io_uring_cqe *completion;
     if (timeout_ms == 0)
         return io_uring_submit_and_get_events(&ring->ring);
-    if (timeout_ms < 0)
-        return io_uring_submit_and_wait(&ring->ring, 1);
     struct __kernel_timespec limit = { .tv_sec = timeout_ms / 1000, .tv_nsec = timeout_ms % 1000 * 1000000LL };
-    return io_uring_submit_and_wait_timeout(&ring->ring, &completion, 1, &limit, NULL);
+    return io_uring_submit_and_wait_timeout(&ring->ring, &completion, 1, timeout_ms < 0 ? NULL : &limit, mask);
 }
 
 static int turn(struct sb_loop *loop, int timeout_ms)
@@ -115,17 +114,15 @@ static int turn(struct sb_loop *loop, int timeout_ms)
     struct sb_ring *ring = sb_ring_of(loop);
     struct io_uring_cqe *completion;
     unsigned head, count = 0;
-    int r = submit_and_wait(ring, ring->gate_ready ? 0 : timeout_ms);
-    if (r < 0 && r != -ETIME && r != -EINTR && r != -EAGAIN && r != -EBUSY)
-        return r;
+    int r = submit_and_wait(ring, ring->gate_ready ? 0 : timeout_ms, &loop->gate->mask);
     io_uring_for_each_cqe(&ring->ring, head, completion) {
         tell(loop, completion);
         count++;
     }
     io_uring_cq_advance(&ring->ring, count);
-    if (ring->gate_ready)
-        ask_gate(loop);
-    return count;
+    if ((r >= 0 || r == -ETIME) && ring->gate_ready)
+        r = ask_gate(loop);
+    return count == 0 && r < 0 && r != -ETIME ? r : (int)count;
 }
 
 /* --- begin and end ------------------------------------------------------------------------------------------------ */

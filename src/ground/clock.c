@@ -1,5 +1,6 @@
 #include "clock.h"
 
+#include <errno.h>
 #include <time.h>
 
 static int64_t read_clock_ns(clockid_t clock)
@@ -22,6 +23,14 @@ int64_t sb_coarse_now_ns(void)
 int64_t sb_deadline_ns(int timeout_ms)
 {
     return timeout_ms < 0 ? NEVER : sb_now_ns() + timeout_ms * INT64_C(1000000);
+}
+
+void sb_nap(int milliseconds)
+{
+    int saved = errno;
+    struct timespec time = { .tv_sec = milliseconds / 1000, .tv_nsec = milliseconds % 1000 * 1000000L };
+    nanosleep(&time, NULL);
+    errno = saved;
 }
 
 int sb_remaining_ms(int64_t deadline_ns)

@@ -10,6 +10,7 @@
 int64_t sb_now_ns(void);                            /* CLOCK_MONOTONIC */
 int64_t sb_coarse_now_ns(void);                     /* CLOCK_MONOTONIC_COARSE: some milliseconds late, but cheap */
 int64_t sb_deadline_ns(int timeout_ms);             /* from now; NEVER for -1 */
+void sb_nap(int milliseconds);                      /* sleeps, at most so long; errno stays */
 int sb_remaining_ms(int64_t deadline_ns);           /* for poll(2): rounded up, -1 for NEVER */
 
 #endif

@@ -80,6 +80,8 @@ int sb_plugin_load_handler(const char *name, const char *const *path, const stru
         snprintf(file, sizeof file, "%s/%s.so", *path, name);
         if (access(file, F_OK) == 0)
             return load_handler(file, ret_handler, ret_why);
+        if (errno != ENOENT && errno != ENOTDIR)
+            return fail(ret_why, -errno, "%s: %s", file, strerror(errno));
     }
     bool has_ending = strlen(name) > 3 && strcmp(name + strlen(name) - 3, ".so") == 0;
     return fail(ret_why, -ENOENT, "there is no handler '%s'; 'switchboard list handlers' names them, and a plugin of "

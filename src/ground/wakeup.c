@@ -5,6 +5,9 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+/* Somebody sleeps on for ever who is not woken. A counter that is full is as good: the descriptor is readable. */
+#define TRIES 3
+
 int sb_wakeup_init(struct sb_wakeup *wakeup, int flags)
 {
     wakeup->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK | flags);
@@ -22,9 +25,9 @@ void sb_wakeup_set(const struct sb_wakeup *wakeup)
 {
     int saved = errno;
     const uint64_t one = 1;
-    if (write(wakeup->fd, &one, sizeof one) < 0) {
-        /* EAGAIN: the counter is full, so the descriptor is readable, which is all we want. */
-    }
+    int tries = 0;
+    while (write(wakeup->fd, &one, sizeof one) < 0 && ++tries < TRIES)
+        ;
     errno = saved;
 }
 

@@ -169,9 +169,7 @@ static void reap_workers(struct sb_server *server, struct state *state)
     while ((child = sb_child_reap(server, &state->children)) != NULL) {
         struct worker *worker = &state->workers[child->worker];
         state->why = sb_child_failure(child);
-        if (state->why < 0)
-            sb_shortage_begins(&server->shortage, &server->log, "a worker cannot begin to serve", state->why);
-        else if (child->status != 0)
+        if (state->why == 0 && child->status != 0)
             report(server, child);
         if (worker->child == child)
             schedule(worker, child);
@@ -238,6 +236,15 @@ static bool is_hopeless(const struct sb_server *server, const struct state *stat
     return hopeless;
 }
 
+/* While none serves yet that is what the server itself will fail for, and says. */
+static void report_failure(struct sb_server *server, struct state *state)
+{
+    if (state->why == 0 || !sb_is_ready(server))
+        return;
+    sb_shortage_begins(&server->shortage, &server->log, "a worker cannot begin to serve", state->why);
+    state->why = 0;
+}
+
 static int supervise(struct sb_server *server, struct state *state)
 {
     struct sb_gate gate;
@@ -251,6 +258,7 @@ static int supervise(struct sb_server *server, struct state *state)
         reap_workers(server, state);
         release_retired(server, state);
         sb_ready_tell(server);
+        report_failure(server, state);
         methods(server)->service_actions(server);
         if (is_hopeless(server, state)) {
             r = state->why;

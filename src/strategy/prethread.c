@@ -9,9 +9,14 @@
 #include "../child.h"
 #include "../drain.h"
 #include "../gate.h"
+#include "../ground/clock.h"
 #include "../ground/thread.h"
 
 #define DEFAULT_THREADS 8
+
+/* How often, and with what pause, a loop that cannot begin is tried again; what fails later has served. */
+enum { TRIES = 20, PAUSE_MS = 100 };
+#define BEGINNING_NS INT64_C(1000000000)
 
 struct state {
     int threads;
@@ -44,19 +49,55 @@ static void give_up(struct sb_server *server, int error)
     sb_signals_stop(&server->signals);
 }
 
+/* Under reuseport each loop has callers that only it can serve. */
+static bool is_needed(const struct sb_server *server)
+{
+    return server->config.accept == SB_ACCEPT_REUSEPORT;
+}
+
+/* Whether to try once more what could not begin; `tries` goes up. */
+static bool tries_again(const struct sb_server *server, int *tries)
+{
+    if (++*tries == TRIES || sb_signals_stopping(&server->signals))
+        return false;
+    sb_nap(PAUSE_MS);
+    return true;
+}
+
+static int serve(struct sb_server *server)
+{
+    int64_t begun_ns;
+    int tries = 0, r;
+    do {
+        begun_ns = sb_now_ns();
+        r = sb_super(server, &sb_prethread_mixin)->serve_forever(server);
+    } while (r < 0 && sb_now_ns() - begun_ns < BEGINNING_NS && tries_again(server, &tries));
+    return r;
+}
+
 static void *run_loop(void *argument)
 {
     struct loop *loop = argument;
     sb_worker.index = loop->index;
     struct sb_server *server = loop->server;
     struct state *state = sb_state(server, &sb_prethread_mixin);
-    loop->result = sb_super(server, &sb_prethread_mixin)->serve_forever(server);
-    if (atomic_fetch_sub(&state->running, 1) == 1 && loop->result < 0)
+    loop->result = serve(server);
+    bool is_last = atomic_fetch_sub(&state->running, 1) == 1;
+    if (loop->result < 0 && (is_last || is_needed(server)))
         give_up(server, loop->result);
     return NULL;
 }
 
-/* Fewer than asked for will do, but under reuseport each has callers that only it can serve. */
+static int start_loop(struct loop *loop)
+{
+    int tries = 0, r;
+    do
+        r = sb_thread_start(true, run_loop, loop, &loop->thread);
+    while (r < 0 && tries_again(loop->server, &tries));
+    return r;
+}
+
+/* Fewer than asked for will do, where none is needed. */
 static int start_loops(struct sb_server *server, struct loop *loops, int count)
 {
     struct state *state = sb_state(server, &sb_prethread_mixin);
@@ -65,12 +106,12 @@ static int start_loops(struct sb_server *server, struct loop *loops, int count)
     for (; r == 0 && started < count; started += r == 0) {
         struct loop *loop = &loops[started];
         *loop = (struct loop){ .server = server, .index = sb_worker.index * count + started };
-        r = sb_thread_start(true, run_loop, loop, &loop->thread);
+        r = start_loop(loop);
     }
-    if (r < 0)
+    if (r < 0 && started > 0)
         sb_server_log(server, SB_LOG_ERROR, "only %d of %d threads could be started: %s", started, count, strerror(-r));
     atomic_fetch_sub(&state->running, count - started);
-    if (r < 0 && server->config.accept == SB_ACCEPT_REUSEPORT)
+    if (r < 0 && is_needed(server))
         give_up(server, r);
     return started > 0 ? started : r;
 }

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <stdlib.h>
 
+#include "../ground/clock.h"
 #include "../ground/thread.h"
 
 #define THREADS_MAX 4
@@ -111,8 +112,8 @@ static void wait_for(struct sb_request *request, const struct job *job)
 {
     struct pollfd done = { .fd = job->done.fd, .events = POLLIN };
     if (sb_wait_fd(request, job->done.fd, POLLIN, -1) < 0)
-        while (poll(&done, 1, -1) < 0 && errno == EINTR)
-            ;
+        while (poll(&done, 1, -1) < 0)
+            sb_nap(1);
 }
 
 int sb_offload(struct sb_request *request, void (*run)(void *argument), void *argument)

@@ -34,6 +34,7 @@ void sb_conceal(struct sb_request *request, bool secret)
 
 static ssize_t recv_from_socket(struct sb_request *request, void *buffer, size_t size, int64_t deadline_ns)
 {
+    unsigned failures = 0;
     for (;;) {
         bool wait_first = request->drained || sb_is_ending(request);
         int r = wait_first ? sb_wait(request, request->fd, POLLIN, deadline_ns) : 0;
@@ -43,7 +44,7 @@ static ssize_t recv_from_socket(struct sb_request *request, void *buffer, size_t
             return n;
         }
         if (r >= 0)
-            r = sb_wait_after_failure(request, POLLIN, deadline_ns, errno);
+            r = sb_wait_after_failure(request, POLLIN, deadline_ns, errno, &failures);
         if (r < 0)
             return r;
     }

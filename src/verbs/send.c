@@ -45,6 +45,7 @@ static ssize_t send_some(struct sb_request *request, const void *buffer, size_t 
 {
     if (request->io)
         return request->io->send(request, buffer, size, deadline_ns);
+    unsigned failures = 0;
     for (;;) {
         bool ending = sb_is_ending(request);
         int r = ending ? sb_wait(request, request->fd, POLLOUT, deadline_ns) : 0;
@@ -53,7 +54,8 @@ static ssize_t send_some(struct sb_request *request, const void *buffer, size_t 
         ssize_t n = send(request->fd, buffer, size, MSG_NOSIGNAL | (ending ? MSG_DONTWAIT : 0));
         if (n >= 0)
             return n;
-        r = ending && errno == EAGAIN ? 0 : sb_wait_after_failure(request, POLLOUT, deadline_ns, errno);
+        r = ending && errno == EAGAIN ? 0
+                                      : sb_wait_after_failure(request, POLLOUT, deadline_ns, errno, &failures);
         if (r < 0)
             return r;
     }

@@ -3,6 +3,9 @@
 #include <errno.h>
 #include <poll.h>
 
+/* So many times a call may not succeed before it waits between them. */
+enum { FAILURES_MAX = 64, FAILURE_PAUSE_MS = 20 };
+
 /* Interrupted: what was there still is, so where requests share a thread it only lets the others go first. Either way
  * it has waited, and so heard of the end. */
 static int after_interrupt(struct sb_request *request, short events, int64_t deadline_ns)
@@ -16,12 +19,14 @@ static int after_interrupt(struct sb_request *request, short events, int64_t dea
 }
 
 /* A blocking socket has waited in the kernel already, within SO_RCVTIMEO or SO_SNDTIMEO. */
-int sb_wait_after_failure(struct sb_request *request, short events, int64_t deadline_ns, int error)
+int sb_wait_after_failure(struct sb_request *request, short events, int64_t deadline_ns, int error, unsigned *failures)
 {
     if (error != EAGAIN && error != EINTR)
         return -error;
     if (error == EAGAIN && !sb_yields(request))
         return -ETIMEDOUT;
+    if (++*failures > FAILURES_MAX && sb_pause(request, FAILURE_PAUSE_MS) < 0)
+        return -ECANCELED;
     int r = error == EINTR ? after_interrupt(request, events, deadline_ns)
                            : sb_wait(request, request->fd, events, deadline_ns);
     return r < 0 ? r : 0;

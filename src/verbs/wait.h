@@ -43,8 +43,10 @@ static inline bool sb_is_ending(const struct sb_request *request)
     return request->in_loop && sb_signals_stopping(&request->server->signals);
 }
 
-/* What a call on the socket means that did not succeed: 0 try again, or the error to return. */
-int sb_wait_after_failure(struct sb_request *request, short events, int64_t deadline_ns, int error);
+/* What a call on the socket means that did not succeed: 0 try again, or the error to return. failures: how often that
+ * has been so, for this one; where it is so again and again the request takes its time. */
+int sb_wait_after_failure(struct sb_request *request, short events, int64_t deadline_ns, int error,
+                          unsigned *failures);
 
 /* A pause: 0, or -errno. */
 int sb_pause(struct sb_request *request, int milliseconds);

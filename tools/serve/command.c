@@ -252,7 +252,8 @@ static int run(const struct arguments *arguments, const struct identity *identit
     int r = identity_become(identity);
     if (r < 0)
         return r;
-    catch_signals();
+    if (stopped)                /* before there was a server */
+        sb_server_stop(server);
     r = arguments->once ? serve_once(arguments) : sb_server_serve_forever(server);
     if (unheard < 0)
         r = unheard;
@@ -272,8 +273,11 @@ int serve_main(int argc, char **argv)
     const struct sb_handler *handlers[ITEMS_MAX];
     struct identity identity;
     parse_arguments(argc, argv, &arguments);
+    catch_signals();
     char *names = strdup(arguments.handler);
     int r = names ? load_handlers(names, handlers) : -ENOMEM;
+    if (!names)
+        fprintf(stderr, "switchboard: out of memory\n");
     if (r == 0)
         r = identity_find(arguments.user, arguments.group, &identity);
     if (r == 0)
