@@ -1,0 +1,8 @@
+/* What is preloaded into the command that inject.c runs tells it by prctl(MARK, one of these, VALUE), which no kernel
+ * knows: main() is about to run; exit() has been called; an allocation fails; there were VALUE of them. */
+#ifndef MARK_H
+#define MARK_H
+
+enum { MARK = 0x5357424d, MARK_BEGIN = 1, MARK_END, MARK_FAULT, MARK_ALLOCATIONS };
+
+#endif
