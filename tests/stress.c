@@ -204,7 +204,7 @@ static void set_up(struct stage *stage, const struct design *design, const struc
             listen_on(stage, &config, families[f]);
 }
 
-/* A stop that came late ends the next loop at once: then it serves again, until it is really over. */
+/* Again and again, until it is really over: a stop may be meant for one serving only. */
 static void *serve(void *argument)
 {
     struct stage *stage = argument;
@@ -223,8 +223,18 @@ static pthread_t start_thread(void *(*run)(void *), void *argument)
     return thread;
 }
 
+/* A stop that came late ends the next serving at once. Nobody shall call then: daemon threads would be left behind. */
+static void use_up_stop(struct stage *stage)
+{
+    if (__atomic_load_n(&sb_server_scoreboard(stage->server)->stopping, __ATOMIC_ACQUIRE) == 0)
+        return;
+    int r = sb_server_serve_forever(stage->server);
+    CHECK(r == 0, "serve_forever failed: %s", strerror(-r));
+}
+
 static void start(struct stage *stage)
 {
+    use_up_stop(stage);
     atomic_store(&stage->stopping, false);
     stage->thread = start_thread(serve, stage);
 }

@@ -84,7 +84,7 @@ static void make_filter(const struct plan *plan)
         fail("cannot make a filter", ENOMEM);
     if (plan->call == ALL)
         return;
-    r = seccomp_rule_add(filter, SCMP_ACT_NOTIFY, SCMP_SYS(prctl), 1, SCMP_A0(SCMP_CMP_EQ, MARK));
+    r = seccomp_rule_add(filter, SCMP_ACT_NOTIFY, SCMP_SYS(prctl), 1, SCMP_A0(SCMP_CMP_EQ, MARK, 0));
     if (r == 0 && plan->call != NONE && plan->call != SCMP_SYS(prctl))
         r = seccomp_rule_add(filter, SCMP_ACT_NOTIFY, plan->call, 0);
     if (r < 0)
