@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "../child.h"
 #include "../ground/clock.h"
 
 enum { GROUP = 1, BUFFER_SIZE = 512 };
@@ -112,11 +113,25 @@ static int wait_for_input(struct sb_loop *loop, struct sb_caller *caller, int64_
     return r;
 }
 
+/* What a handler has forked shares the ring, and must leave it alone; the socket blocks. */
+static ssize_t recv_plainly(const struct sb_request *request, void *buffer, size_t size)
+{
+    ssize_t n = recv(request->fd, buffer, size, 0);
+    return n < 0 ? -errno : n;
+}
+
+static ssize_t send_plainly(const struct sb_request *request, const void *buffer, size_t size)
+{
+    ssize_t n = send(request->fd, buffer, size, MSG_NOSIGNAL);
+    return n < 0 ? -errno : n;
+}
+
 static ssize_t recv_by_ring(struct sb_request *request, void *buffer, size_t size, int64_t deadline_ns)
 {
     struct sb_loop *loop = sb_loop;
     struct sb_caller *caller = loop->current->caller;
-    (void)request;
+    if (sb_child_strays())
+        return recv_plainly(request, buffer, size);
     while (!sb_ring_has_input(caller)) {
         if (loop->cutting)
             return -ECANCELED;
@@ -189,6 +204,8 @@ void sb_ring_leave(struct sb_loop *loop, struct sb_caller *caller)
 static ssize_t send_by_ring(struct sb_request *request, const void *buffer, size_t size, int64_t deadline_ns)
 {
     struct sb_loop *loop = sb_loop;
+    if (sb_child_strays())
+        return send_plainly(request, buffer, size);
     struct sb_operation operation = { .task = loop->current };
     struct io_uring_sqe *entry = sb_ring_entry(sb_ring_of(loop));
     io_uring_prep_send(entry, request->fd, buffer, size, MSG_NOSIGNAL);

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "../child.h"
 #include "../dispatch.h"
 #include "../fiber/callers.h"
 #include "../fiber/loop.h"
@@ -110,7 +111,8 @@ static void close_request(struct sb_request *request)
 
 static int wait(struct sb_request *request, int fd, short events, int64_t deadline_ns)
 {
-    if (loop_of(request) && sb_loop->current)
+    /* What a handler has forked shares the loop's descriptors, and must leave them alone. */
+    if (!sb_child_strays() && loop_of(request) && sb_loop->current)
         return sb_task_wait(sb_loop, fd, events, deadline_ns);
     return sb_super(request->server, &sb_fiber_mixin)->wait(request, fd, events, deadline_ns);
 }
