@@ -159,9 +159,6 @@ static bool ends_with_drain(const struct sb_request *request, int64_t *deadline_
     return true;
 }
 
-/* So many times a wait may be interrupted before it takes its time. */
-enum { INTERRUPTS_MAX = 64, INTERRUPT_PAUSE_MS = 20 };
-
 /* A thread is cut off by whoever waits for it; the loop, when it handles a request itself, has to see the stop too, and
  * then ends with the drain even where there is something to do. */
 static int base_wait(struct sb_request *request, int fd, short events, int64_t deadline_ns)
@@ -177,8 +174,8 @@ static int base_wait(struct sb_request *request, int fd, short events, int64_t d
         int r = poll(fds, 3, sb_remaining_ms(deadline_ns));
         if (r < 0 && errno != EINTR)
             return -errno;
-        if (r < 0 && ++interrupts > INTERRUPTS_MAX)
-            sb_nap(INTERRUPT_PAUSE_MS);
+        if (r < 0 && sb_tires(&interrupts))
+            sb_nap(SB_TIRED_MS);
         if (r == 0)
             return ending ? -ECANCELED : -ETIMEDOUT;
         if (r > 0 && fds[1].revents)

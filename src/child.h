@@ -66,7 +66,8 @@ void sb_children_drain(struct sb_server *server, struct sb_children *children, i
 void sb_children_abandon(struct sb_server *server, struct sb_children *children,
                          void (*forgotten)(struct sb_server *server, struct sb_child *child));
 
-/* Whether a handler has forked this process, and not ended it before it came back. end_stray: says so and ends it: its parent serves. */
+/* Whether a handler has forked this process, and not ended it before it came back. end_stray: says so and ends it: its
+ * parent serves. */
 bool sb_child_strays(void);
 __attribute__((noreturn)) void sb_child_end_stray(const struct sb_server *server);
 

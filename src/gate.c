@@ -13,9 +13,6 @@
 #include "ground/descriptor.h"
 #include "listener.h"
 
-/* So many looks may find nothing before a loop takes its time between them. */
-enum { FRUITLESS_MAX = 64, FRUITLESS_PAUSE_MS = 20 };
-
 /* What fails for so long will not work again; failures further apart are not one. */
 #define GIVE_UP_NS (5 * INT64_C(1000000000))
 #define CONTINUED_NS INT64_C(1000000000)
@@ -146,8 +143,8 @@ int sb_gate_fails(struct sb_gate *gate, const char *what, int error)
 /* Other loops may have been faster now and then, and who called may have left. */
 void sb_gate_tire(struct sb_gate *gate)
 {
-    if (++gate->fruitless > FRUITLESS_MAX)
-        pause_for(gate, FRUITLESS_PAUSE_MS);
+    if (sb_tires(&gate->fruitless))
+        pause_for(gate, SB_TIRED_MS);
 }
 
 /* --- a place ------------------------------------------------------------------------------------------------------ */

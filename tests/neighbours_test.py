@@ -76,7 +76,6 @@ class Neighbours(unittest.TestCase):
                     self.say(served, word)
                     self.assertNotEqual(served.wait()[0], 0)
 
-
     def test_all_descriptors_closed(self):
         """Contained where the process ends with its caller, or its loop sees it. A thread that sleeps at what is closed
         now sleeps on; two signals end that."""

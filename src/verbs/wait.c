@@ -3,9 +3,6 @@
 #include <errno.h>
 #include <poll.h>
 
-/* So many times a call may not succeed before it waits between them. */
-enum { FAILURES_MAX = 64, FAILURE_PAUSE_MS = 20 };
-
 /* Interrupted: what was there still is, so where requests share a thread it only lets the others go first. Either way
  * it has waited, and so heard of the end. */
 static int after_interrupt(struct sb_request *request, short events, int64_t deadline_ns)
@@ -25,7 +22,7 @@ int sb_wait_after_failure(struct sb_request *request, short events, int64_t dead
         return -error;
     if (error == EAGAIN && !sb_yields(request))
         return -ETIMEDOUT;
-    if (++*failures > FAILURES_MAX && sb_pause(request, FAILURE_PAUSE_MS) < 0)
+    if (sb_tires(failures) && sb_pause(request, SB_TIRED_MS) < 0)
         return -ECANCELED;
     int r = error == EINTR ? after_interrupt(request, events, deadline_ns)
                            : sb_wait(request, request->fd, events, deadline_ns);

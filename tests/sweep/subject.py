@@ -85,7 +85,7 @@ class Subject:
     """The server, and who watches its system calls."""
 
     def __init__(self, programs, design, fault, folder):
-        self.design, self.folder, self.told, self.addresses = design, folder, '', {}
+        self.folder, self.told, self.addresses = folder, '', {}
         families = design.families()
         targets = {'tcp': 'tcp://127.0.0.1:0', 'udp': 'udp://127.0.0.1:0', 'unix': f'unix:{folder}/stream',
                    'unixgram': f'unixgram:{folder}/datagram'}
@@ -174,14 +174,13 @@ class Subject:
 
     def end(self):
         """All that it says until its end: its wait status, and the numbers of failed calls and processes left."""
-        deadline = time.monotonic() + PATIENCE_S
-        while time.monotonic() < deadline and not self.heard('done', 0.1) and self.process.poll() is None:
-            pass
         try:
-            self.process.communicate(timeout=max(0.1, deadline - time.monotonic()))
+            self.process.communicate(timeout=PATIENCE_S)
         except subprocess.TimeoutExpired:
             raise Broken('it did not end; it waits in ' + self.waits()) from None
-        self.heard('nothing', 0.1)
+        self.words.settimeout(PATIENCE_S)
+        while some := self.words.recv(65536):
+            self.told += some.decode()
         numbers = re.search(r'^failed (\d+)\nleft (\d+)\nstatus (\d+)', self.told, re.M)
         check(numbers, f'who watches ended with {self.process.returncode}: {self.told!r}')
         failed, left, status = map(int, numbers.groups())
