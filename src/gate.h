@@ -50,8 +50,8 @@ int sb_gate_next(struct sb_gate *gate, int timeout_ms, struct sb_request **ret_r
 /* Stops accepting for a moment, after a request could not be given to a thread or child. */
 void sb_gate_pause(struct sb_gate *gate);
 
-/* `what` failed: said once. 0: it is to be tried again, after a pause; or the error, when nothing has run out and it has
- * failed for too long: the loop shall end, for its worker or the whole server may have to be started anew. */
+/* `what` failed: said once. 0: it is to be tried again, after a pause; or the error, when nothing has run out and it
+ * has failed for too long: the loop shall end, for its worker or the whole server may have to be started anew. */
 int sb_gate_fails(struct sb_gate *gate, const char *what, int error);
 
 /* A look that was called for has found nothing. The kernel may say so again and again: then the loop pauses, too. */
