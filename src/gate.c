@@ -170,7 +170,7 @@ static int wait_for_room(struct sb_gate *gate, int64_t deadline_ns)
     atomic_fetch_add(&places->waiting, 1);
     if (!sb_share_reserve(&gate->book->share))
         r = poll(fds, 4, patience_ms(gate, deadline_ns));
-    if (r < 0)
+    if (r < 0 || fds[0].revents)        /* others may have been faster */
         sb_gate_tire(gate);
     atomic_fetch_sub(&places->waiting, 1);
     if (fds[0].revents)

@@ -93,23 +93,28 @@ void sb_callers_start_arrived(struct sb_loop *loop)
 /* A place for one more is missing, or what it takes: the listeners are not looked at until that has changed. */
 static void pause_accepting(struct sb_loop *loop, int reason)
 {
-    loop->resume_ns = reason == -EBUSY ? NEVER : loop->now_ns + PAUSE_NS;
-    sb_gate_mute(loop->gate, true);
+    int r = sb_gate_mute(loop->gate);
+    loop->resume_ns = reason == -EBUSY && r == 0 ? NEVER : loop->now_ns + PAUSE_NS;
     if (loop->listens)
         loop->engine->listen(loop, false);
 }
 
-void sb_callers_resume(struct sb_loop *loop)
+int sb_callers_resume(struct sb_loop *loop)
 {
     if (loop->resume_ns == 0 || loop->ending)
-        return;
+        return 0;
     bool now = loop->resume_ns == NEVER ? sb_gate_has_room(loop->gate) : loop->resume_ns <= loop->now_ns;
     if (!now)
-        return;
+        return 0;
+    int r = sb_gate_unmute(loop->gate);
+    if (r < 0) {
+        loop->resume_ns = loop->now_ns + PAUSE_NS;
+        return sb_gate_fails(loop->gate, "cannot watch for callers", r);
+    }
     loop->resume_ns = 0;
-    sb_gate_mute(loop->gate, false);
     if (loop->listens && !loop->gate->closing)
         loop->engine->listen(loop, true);
+    return 0;
 }
 
 /* The next connection that the engine has accepted: 1, 0: none, -EBUSY: there is, but no place for it, or -errno. */
@@ -160,7 +165,6 @@ int sb_callers_accept(struct sb_loop *loop)
     }
     if (r < 0)
         pause_accepting(loop, r);
-    if (r == -EBUSY)
-        sb_callers_resume(loop);    /* a place that came before we were known to wait has woken nobody */
-    return 0;
+    /* A place that came before we were known to wait has woken nobody. */
+    return r == -EBUSY ? sb_callers_resume(loop) : 0;
 }

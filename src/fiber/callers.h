@@ -12,9 +12,9 @@ int sb_callers_start(struct sb_loop *loop, struct sb_caller *caller);
 void sb_callers_start_arrived(struct sb_loop *loop);
 void sb_callers_expire(struct sb_loop *loop);
 
-/* Takes in some who wait at the gate: -ECANCELED: the loop shall end, or why it has to. resume: looks again
- * after a pause. */
+/* Takes in some who wait at the gate: -ECANCELED: the loop shall end, or why it has to. resume: looks again after a
+ * pause, or -errno, too. */
 int sb_callers_accept(struct sb_loop *loop);
-void sb_callers_resume(struct sb_loop *loop);
+int sb_callers_resume(struct sb_loop *loop);
 
 #endif

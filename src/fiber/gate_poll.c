@@ -13,6 +13,21 @@ int sb_gate_prepare(struct sb_gate *gate)
     return sb_gate_watch(gate, gate->server->signals.cut.fd, EPOLLIN, SB_SOURCE_CUT);
 }
 
+static void unwatch(const struct sb_gate *gate, int fd)
+{
+    if (fd >= 0)
+        epoll_ctl(gate->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+}
+
+static void unwatch_sources(const struct sb_gate *gate)
+{
+    const struct sb_server *server = gate->server;
+    for (unsigned i = 0; i < server->n_listeners; i++)
+        unwatch(gate, sb_listener_fileno(server->listeners[i]));
+    if (sb_gate_reads_channel(gate))
+        unwatch(gate, server->channel->in);
+}
+
 static bool is_told(const struct sb_gate *gate, uint32_t source)
 {
     for (int i = gate->next_event; i < gate->n_events; i++)
@@ -30,12 +45,26 @@ static void put_behind(struct sb_gate *gate)
     gate->events[gate->n_events - 1] = first;
 }
 
+static bool is_source(uint32_t source)
+{
+    return source == SB_SOURCE_CHANNEL || source < SB_SOURCE_STOP;
+}
+
+/* The kernel has not let us look away. */
+static void see_unwanted(struct sb_gate *gate)
+{
+    unwatch_sources(gate);
+    sb_gate_tire(gate);
+}
+
 void sb_gate_tell(struct sb_gate *gate, const struct epoll_event *event)
 {
     if (event->data.u32 == SB_SOURCE_CUT)
         gate->cut = true;
     else if (event->data.u32 == SB_SOURCE_ROOM)
         sb_wakeup_clear(&gate->server->books.places.room);
+    else if (gate->muted && is_source(event->data.u32))
+        see_unwanted(gate);
     else if (!is_told(gate, event->data.u32) && gate->n_events < (int)(sizeof gate->events / sizeof *gate->events))
         gate->events[gate->n_events++] = *event;
 }
@@ -50,7 +79,7 @@ static int take(struct sb_gate *gate, uint32_t source, struct sb_request **ret_r
 {
     if (source == SB_SOURCE_STOP)
         sb_signals_recheck(&gate->server->signals);
-    if (source != SB_SOURCE_CHANNEL && source >= SB_SOURCE_STOP)
+    if (!is_source(source))
         return -EAGAIN;
     return sb_share_reserve(&gate->book->share) ? sb_gate_take(gate, source, ret_request) : -EBUSY;
 }
@@ -89,32 +118,32 @@ int sb_gate_poll(struct sb_gate *gate, struct sb_request **ret_request)
     return r == -EAGAIN ? 0 : r;
 }
 
-static void unwatch(const struct sb_gate *gate, int fd)
+/* While it looks away it waits for a place, as others may that share the server's. */
+int sb_gate_mute(struct sb_gate *gate)
 {
-    if (fd >= 0)
-        epoll_ctl(gate->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+    struct sb_places *places = &gate->server->books.places;
+    if (gate->muted)
+        return 0;
+    gate->muted = true;
+    gate->next_event = gate->n_events = 0;
+    unwatch_sources(gate);
+    atomic_fetch_add(&places->waiting, 1);
+    return sb_gate_watch(gate, places->room.fd, EPOLLIN, SB_SOURCE_ROOM);
 }
 
-/* While it looks away it waits for a place, as others may that share the server's. */
-void sb_gate_mute(struct sb_gate *gate, bool mute)
+int sb_gate_unmute(struct sb_gate *gate)
 {
-    struct sb_server *server = gate->server;
-    if (gate->muted == mute)
-        return;
-    gate->muted = mute;
+    struct sb_places *places = &gate->server->books.places;
+    int r = gate->muted ? sb_gate_watch_sources(gate) : 0;
+    if (r < 0)
+        unwatch_sources(gate);      /* those that are watched by now */
+    if (r < 0 || !gate->muted)
+        return r;
+    gate->muted = false;
     gate->next_event = gate->n_events = 0;
-    if (!mute) {
-        atomic_fetch_sub(&server->books.places.waiting, 1);
-        unwatch(gate, server->books.places.room.fd);
-        sb_gate_watch_sources(gate);
-        return;
-    }
-    for (unsigned i = 0; i < server->n_listeners; i++)
-        unwatch(gate, sb_listener_fileno(server->listeners[i]));
-    if (sb_gate_reads_channel(gate))
-        unwatch(gate, server->channel->in);
-    sb_gate_watch(gate, server->books.places.room.fd, EPOLLIN, SB_SOURCE_ROOM);
-    atomic_fetch_add(&server->books.places.waiting, 1);
+    atomic_fetch_sub(&places->waiting, 1);
+    unwatch(gate, places->room.fd);
+    return 0;
 }
 
 bool sb_gate_has_room(struct sb_gate *gate)
@@ -131,7 +160,7 @@ void sb_gate_rest(struct sb_gate *gate)
 
 void sb_gate_end(struct sb_gate *gate)
 {
-    sb_gate_mute(gate, true);
+    sb_gate_mute(gate);
     unwatch(gate, gate->server->books.places.room.fd);
     unwatch(gate, gate->server->signals.stop.fd);
     unwatch(gate, gate->server->signals.retire.fd);

@@ -18,8 +18,10 @@ bool sb_gate_pending(const struct sb_gate *gate);
  * -errno. */
 int sb_gate_poll(struct sb_gate *gate, struct sb_request **ret_request);
 
-/* Looks away from the listeners, or back at them. has_room: whether there is a place again; asked when muted. */
-void sb_gate_mute(struct sb_gate *gate, bool mute);
+/* Looks away from the listeners, or back at them. mute: -errno: nothing will tell when there is a place again. unmute:
+ * -errno: it still looks away. has_room: whether there is a place again; asked when muted. */
+int sb_gate_mute(struct sb_gate *gate);
+int sb_gate_unmute(struct sb_gate *gate);
 bool sb_gate_has_room(struct sb_gate *gate);
 
 /* The loop is about to sleep: a place that it has reserved is there for the others. */

@@ -132,8 +132,9 @@ static void turn(struct sb_loop *loop)
     if (!STAILQ_EMPTY(&loop->queue))
         loop->gate->fruitless = 0;
     sb_tasks_run(loop);
-    sb_callers_resume(loop);
-    r = loop->listens || !loop->ending ? sb_callers_accept(loop) : 0;
+    r = sb_callers_resume(loop);
+    if (r == 0 && (loop->listens || !loop->ending))
+        r = sb_callers_accept(loop);
     if (r < 0)
         begin_end(loop, r);
     sb_batches_flush(loop->server);

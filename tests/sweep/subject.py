@@ -1,5 +1,6 @@
 """One server under one fault: it is started, called, called again when the fault is over, and stopped; what it owes
 meanwhile is checked. run() returns the promises that broke, as sentences; none is right."""
+import contextlib
 import os
 import re
 import select
@@ -16,6 +17,7 @@ PATIENCE_S = 60         # for what must happen soon, of many servers at once on 
 FAULT_S = 15            # for a call while the fault lasts
 SPIN = 0.05             # of a CPU, while nothing works
 RATE = 400              # failing calls a second, of one thread
+MAX_CONNECTIONS = 3
 STARTED_AGAIN = 4       # descriptors more, of workers that were: they have inherited what leads to their siblings
 TICKS = os.sysconf('SC_CLK_TCK')
 
@@ -94,8 +96,8 @@ class Subject:
         command, environment = programs.under(fault, theirs.fileno())
         self.errors = open(folder + '.err', 'w+b')
         self.process = subprocess.Popen(
-            [*command, 'serve', '-s', design.strategy, '-a', design.accept, '--drain-timeout=2', '--max-connections=20',
-             'upper', *(targets[family] for family in families)],
+            [*command, 'serve', '-s', design.strategy, '-a', design.accept, '--drain-timeout=2', 
+             f'--max-connections={MAX_CONNECTIONS}', 'upper', *(targets[family] for family in families)],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.errors, pass_fds=[theirs.fileno()],
             env=dict(environment, XDG_RUNTIME_DIR=folder, TMPDIR=folder))
         theirs.close()
@@ -256,9 +258,31 @@ def leave_rudely(subject, family, wait_s):
         caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
 
 
+def call_together(subject, family, wait_s):
+    """More at once than it has places: who has been served makes room. Returns how many failed, and why."""
+    failed, why, waiting = 0, None, []
+    with contextlib.ExitStack() as stack:
+        for _ in range(MAX_CONNECTIONS + 2):
+            try:
+                waiting.append(stack.enter_context(dial(subject, family, wait_s)))
+                waiting[-1].sendall(b'hello')
+            except OSError as error:
+                failed, why = failed + 1, error
+        while waiting:
+            for caller in select.select(waiting, [], [], wait_s)[0] or waiting[:1]:
+                waiting.remove(caller)
+                try:
+                    if hear(caller, 5) != b'HELLO':
+                        raise ConnectionError('cut off')
+                except OSError as error:
+                    failed, why = failed + 1, error
+                caller.close()
+    return failed, why
+
+
 def call_all(subject, wait_s):
-    """The load: every family once, and rude callers. Returns how many calls failed, and why the last one did."""
-    failed, why = 0, None
+    """The load: a crowd, every family once, and rude callers. Returns how many calls failed, and why the last did."""
+    failed, why = call_together(subject, 'tcp', wait_s)
     for family in subject.addresses:
         for what in (visit, leave_rudely) if family in ('tcp', 'unix') else (visit,):
             try:
