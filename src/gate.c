@@ -169,7 +169,7 @@ static int wait_for_room(struct sb_gate *gate, int64_t deadline_ns)
     int r = 1;
     atomic_fetch_add(&places->waiting, 1);
     if (!sb_share_reserve(&gate->book->share))
-        r = poll(fds, 4, patience_ms(gate, deadline_ns));
+        r = poll(fds, 4, patience_ms(gate, MIN(deadline_ns, sb_deadline_ns(SB_ROOM_LOOK_MS))));
     if (r < 0 || fds[0].revents)        /* others may have been faster */
         sb_gate_tire(gate);
     atomic_fetch_sub(&places->waiting, 1);
@@ -179,7 +179,7 @@ static int wait_for_room(struct sb_gate *gate, int64_t deadline_ns)
         sb_signals_recheck(&server->signals);
     if (fds[3].revents)
         server->reaper->ended = true;
-    return r == 0 || fds[3].revents ? 0 : 1;
+    return fds[3].revents || (r == 0 && sb_remaining_ms(deadline_ns) == 0) ? 0 : 1;
 }
 
 static int reserve_place(struct sb_gate *gate, int64_t deadline_ns)

@@ -10,6 +10,9 @@
 #include <sys/queue.h>
 #include "ground/wakeup.h"
 
+/* Who waits for a place looks again after so long: a wakeup may fail. */
+enum { SB_ROOM_LOOK_MS = 1000 };
+
 /* Of one loop. */
 struct sb_share {
     struct sb_places *places;

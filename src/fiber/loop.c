@@ -81,7 +81,7 @@ static int timeout_ms(const struct sb_loop *loop)
     if (!LIST_EMPTY(&loop->arrived))
         until_ns = MIN(until_ns, loop->retry_ns);
     if (loop->resume_ns > 0)
-        until_ns = MIN(until_ns, loop->resume_ns);
+        until_ns = MIN(until_ns, MIN(loop->resume_ns, loop->now_ns + SB_ROOM_LOOK_MS * INT64_C(1000000)));
     uint64_t tick = MIN(sb_timers_next(&loop->timers), sb_timers_next(&loop->held_timers));
     if (tick != UINT64_MAX)
         until_ns = MIN(until_ns, (int64_t)tick * SB_TICK_NS);

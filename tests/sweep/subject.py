@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 PATIENCE_S = 60         # for what must happen soon, of many servers at once on a busy machine
 FAULT_S = 15            # for a call while the fault lasts
+DATAGRAM_S = 3          # for the answer to a datagram then: it may be lost
 SPIN = 0.05             # of a CPU, while nothing works
 RATE = 400              # failing calls a second, of one thread
 MAX_CONNECTIONS = 3
@@ -242,6 +243,8 @@ def exchange(caller):
 
 def visit(subject, family, wait_s):
     """A talk of two exchanges that ends with a half-close, or a datagram."""
+    if family in ('udp', 'unixgram') and wait_s < PATIENCE_S:
+        wait_s = DATAGRAM_S
     with dial(subject, family, wait_s) as caller:
         exchange(caller)
         if family in ('tcp', 'unix'):
