@@ -29,8 +29,10 @@ void argument_bytes(struct argp_state *state, const char *name, const char *text
                      "hexadecimal digits", name, text);
     if (r < 0)
         argp_failure(state, 1, 0, "--%s: %s", name, strerror(-r));
-    if (size < 1 || size > most)
+    if (size < 1 || size > most) {
+        free(bytes);
         argp_failure(state, 2, 0, "--%s has %zu bytes: give from 1 to %zu", name, size, most);
+    }
     free(*ret_bytes);
     *ret_bytes = bytes;
     *ret_size = size;

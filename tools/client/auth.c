@@ -134,11 +134,6 @@ int client_auth_answer(const struct client_auth *auth, int fd, const char *name,
 
 /* --- the whole ---------------------------------------------------------------------------------------------------- */
 
-bool client_auth_is_wanted(const struct client_auth *auth)
-{
-    return auth->key_file || auth->key_env;
-}
-
 int client_auth_open(struct client_auth *auth)
 {
     unsigned char challenge[CHALLENGE_SIZE] = "", hmac[EVP_MAX_MD_SIZE];

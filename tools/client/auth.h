@@ -16,7 +16,10 @@ struct client_auth {
     size_t key_size;
 };
 
-bool client_auth_is_wanted(const struct client_auth *auth);
+static inline bool client_auth_is_wanted(const struct client_auth *auth)
+{
+    return auth->key_file || auth->key_env;
+}
 
 /* Reads the key and tries the digest. Returns 0, or the exit status after saying why. client_auth_close() in any case
  * forgets the key. */

@@ -9,141 +9,31 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../arguments.h"
 #include "../clock.h"
 #include "../descriptors.h"
 #include "../program.h"
 #include "../signals.h"
 #include "contestants.h"
 #include "match.h"
+#include "options.h"
 #include "output.h"
 #include "scenario.h"
 #include "table.h"
 
 #define DEFAULT_WORKERS 4
-#define DEFAULT_ROUNDS 6
-#define DEFAULT_SECONDS 1
-#define DEFAULT_LIMIT_S 60
 
 /* Of a process besides one for each client: its plugins, its workers' wake-ups, standard streams. */
 #define SPARE_DESCRIPTORS 100
 
-struct arguments {
-    struct match_options options;
-    const char *strategies, *scenarios;
-    const char *html, *json, *csv;
-    char *question, *answer;        /* of the options, to be freed */
-    unsigned workers;               /* 0: each scenario's own */
-    bool predict;
-};
-
-enum { STRATEGIES = 256, CLIENTS, SECONDS, ROUNDS, LIMIT, WORKERS, HTML, JSON, CSV, PREDICT, SEND, EXPECT };
-
-static const struct argp_option option_table[] = {
-    { "strategies", 's', "LIST,LIST,...", 0, "strategies to compare, each as for serve --strategy, with @DISCIPLINE "
-      "behind it as for --accept (default: those of each scenario)", 1 },
-    { "scenario", 'S', "NAME,...", 0, "what to compare them by: short, talk, udp, slow, wait, spin, idle, burst, "
-      "crash, shared, big, herd, unp, or all (default short)", 1 },
-    { "clients", 'c', "N", 0, "callers at a time (default: each scenario's own)", 2 },
-    { "seconds", 't', "T", 0, "how long each run takes at least (default 1)", 2 },
-    { "limit", LIMIT, "T", 0, "how long a run may go on until it has seen enough (default 60)", 2 },
-    { "rounds", 'r', "R", 0, "runs of each strategy (default 6, the least from which differences can be told)", 2 },
-    { "workers", 'w', "N", 0, "of pool, prefork and prethread without a count of their own (default 4; unp: 15)", 2 },
-    { "force", 'f', NULL, 0, "run a handler where its traits forbid it, as serve does", 3 },
-    { "option", 'o', "KEY=VALUE", 0, "an option of the handler, as for serve", 3 },
-    { "send", SEND, "TEXT", 0, "what to ask the handler, with \\n for a newline (default: another line each "
-      "time)", 3 },
-    { "expect", EXPECT, "TEXT", 0, "what it must answer (default: what it answers first, under serial)", 3 },
-    { "html", HTML, "FILE", 0, "write a report with charts", 4 },
-    { "json", JSON, "FILE", 0, "write all figures as JSON", 4 },
-    { "csv", CSV, "FILE", 0, "write the figures of each run as CSV", 4 },
-    { "predict", 'p', NULL, 0, "ask for your ranking by each scenario first, and show it beside the measured one", 4 },
-    { 0 },
-};
-
-/* --- the command line --------------------------------------------------------------------------------------------- */
-
-static bool name_same_file(const char *one, const char *other)
-{
-    return one && other && strcmp(one, other) == 0;
-}
-
-static void finish_parsing(struct argp_state *state, struct arguments *arguments)
-{
-    if (arguments->options.limit_s < arguments->options.seconds)
-        arguments->options.limit_s = arguments->options.seconds;
-    if (arguments->options.answer && !arguments->options.question)
-        argp_failure(state, 2, 0, "--expect is the answer to something: say --send too");
-    if (name_same_file(arguments->html, arguments->json) || name_same_file(arguments->json, arguments->csv) ||
-        name_same_file(arguments->html, arguments->csv))
-        argp_failure(state, 2, 0, "each of --html, --json and --csv needs a file of its own");
-    if (arguments->html && !page_is_built())
-        argp_failure(state, 1, 0, "--html: this switchboard was built without Chart.js; install it (Debian: "
-                     "libjs-chart.js) and build again");
-}
-
-#define OWN(member) offsetof(struct arguments, member)
-
-static const struct argument argument_table[] = {
-    { 's', ARGUMENT_TEXT, OWN(strategies), 0, 0 },
-    { 'S', ARGUMENT_TEXT, OWN(scenarios), 0, 0 },
-    { 'c', ARGUMENT_NUMBER, OWN(options.clients), 1, LOAD_CLIENTS_MAX },
-    { 't', ARGUMENT_SECONDS, OWN(options.seconds), 0.01, 3600 },
-    { LIMIT, ARGUMENT_SECONDS, OWN(options.limit_s), 0.01, 3600 },
-    { 'r', ARGUMENT_NUMBER, OWN(options.rounds), 1, ROUNDS_MAX },
-    { 'w', ARGUMENT_NUMBER, OWN(workers), 1, 1000 },
-    { 'f', ARGUMENT_FLAG, OWN(options.force), 0, 0 },
-    { 'o', ARGUMENT_LIST, OWN(options.options), 0, MATCH_OPTIONS_MAX },
-    { HTML, ARGUMENT_TEXT, OWN(html), 0, 0 },
-    { JSON, ARGUMENT_TEXT, OWN(json), 0, 0 },
-    { CSV, ARGUMENT_TEXT, OWN(csv), 0, 0 },
-    { 'p', ARGUMENT_FLAG, OWN(predict), 0, 0 },
-    { 0 },
-};
-
-static error_t parse(int key, char *text, struct argp_state *state)
-{
-    struct arguments *arguments = state->input;
-    struct match_options *options = &arguments->options;
-    switch (key) {
-    case SEND:
-        argument_bytes(state, "send", text, LOAD_QUESTION_SIZE_MAX, &arguments->question, &options->question_size);
-        options->question = arguments->question;
-        return 0;
-    case EXPECT:
-        argument_bytes(state, "expect", text, ARGUMENT_BYTES_MAX, &arguments->answer, &options->answer_size);
-        options->answer = arguments->answer;
-        return 0;
-    case ARGP_KEY_ARG:
-        if (options->handler)
-            argp_failure(state, 2, 0, "one handler at a time, or several composed with plus signs");
-        options->handler = text;
-        return 0;
-    case ARGP_KEY_END:
-        finish_parsing(state, arguments);
-        return 0;
-    default:
-        return argument_take(argument_table, key, text, state);
-    }
-}
-
-static const struct argp argp = {
-    .options = option_table,
-    .parser = parse,
-    .args_doc = "[HANDLER]",
-    .doc = "Run every strategy under the same load, and tell which serves best and why.\vHANDLER is upper by default. "
-           "See switchboard-compare(1).",
-};
-
 /* --- what is to be compared --------------------------------------------------------------------------------------- */
 
-static unsigned workers_of(const struct arguments *arguments, const struct scenario *scenario)
+static unsigned workers_of(const struct compare_arguments *arguments, const struct scenario *scenario)
 {
     return arguments->workers > 0 ? arguments->workers : scenario->workers > 0 ? scenario->workers : DEFAULT_WORKERS;
 }
 
 /* A limit of the machine, said before anything runs. */
-static int check_limits(const struct arguments *arguments, const struct match *match)
+static int check_limits(const struct compare_arguments *arguments, const struct match *match)
 {
     unsigned clients = match_clients(match->scenario, &arguments->options, match->workers);
     unsigned long most = descriptors_limit();
@@ -155,7 +45,7 @@ static int check_limits(const struct arguments *arguments, const struct match *m
     return -EMFILE;
 }
 
-static int add_match(struct comparison *comparison, const struct arguments *arguments, const struct scenario *scenario)
+static int add_match(struct comparison *comparison, const struct compare_arguments *arguments, const struct scenario *scenario)
 {
     struct match *match = &comparison->matches[comparison->n_matches++];
     const char *list = arguments->strategies ? arguments->strategies
@@ -185,7 +75,7 @@ static bool is_chosen(const struct comparison *comparison, const struct scenario
     return false;
 }
 
-static int add_named(struct comparison *comparison, const struct arguments *arguments, const char *name)
+static int add_named(struct comparison *comparison, const struct compare_arguments *arguments, const char *name)
 {
     bool all = strcmp(name, "all") == 0;
     int r = 0;
@@ -200,7 +90,7 @@ static int add_named(struct comparison *comparison, const struct arguments *argu
 }
 
 /* A handler that none of the scenarios would ask was meant otherwise. */
-static int check_handler(const struct comparison *comparison, const struct arguments *arguments)
+static int check_handler(const struct comparison *comparison, const struct compare_arguments *arguments)
 {
     const struct match_options *options = &arguments->options;
     if (!options->handler && !options->question && !options->options[0])
@@ -214,7 +104,7 @@ static int check_handler(const struct comparison *comparison, const struct argum
     return -EINVAL;
 }
 
-static int choose_matches(struct comparison *comparison, const struct arguments *arguments)
+static int choose_matches(struct comparison *comparison, const struct compare_arguments *arguments)
 {
     char *names = strdup(arguments->scenarios), *rest = names, *name;
     comparison->matches = calloc(n_scenarios, sizeof *comparison->matches);
@@ -288,7 +178,7 @@ static void explain(int error)
         fprintf(stderr, "switchboard compare: cannot go on: %s\n", strerror(-error));
 }
 
-static int play(struct comparison *comparison, const struct arguments *arguments)
+static int play(struct comparison *comparison, const struct compare_arguments *arguments)
 {
     int r = 0, written = 0;
     for (unsigned i = 0; r == 0 && (written == 0 || wants_files) && i < comparison->n_matches; i++) {
@@ -349,7 +239,7 @@ struct outputs {
     struct output html, json, csv;
 };
 
-static int open_outputs(struct outputs *outputs, const struct arguments *arguments)
+static int open_outputs(struct outputs *outputs, const struct compare_arguments *arguments)
 {
     int r = arguments->html ? output_open(&outputs->html, arguments->html) : 0;
     if (r == 0 && arguments->json)
@@ -374,7 +264,7 @@ static void close_outputs(struct outputs *outputs)
     output_close(&outputs->csv);
 }
 
-static int compare(struct comparison *comparison, const struct arguments *arguments, struct outputs *outputs)
+static int compare(struct comparison *comparison, const struct compare_arguments *arguments, struct outputs *outputs)
 {
     comparison->started = time(NULL);
     machine_look(&comparison->machine);
@@ -417,17 +307,15 @@ static int find_program(char path[PATH_MAX])
 int main(int argc, char **argv)
 {
     static char program[PATH_MAX];
-    struct arguments arguments = {
-        .options = { .program = program, .rounds = DEFAULT_ROUNDS, .seconds = DEFAULT_SECONDS,
-                     .limit_s = DEFAULT_LIMIT_S, .look = look_for_reader, .stop = &stopped },
-        .scenarios = "short",
-    };
+    struct compare_arguments arguments;
     struct comparison comparison = { .argc = argc, .argv = argv };
     struct outputs outputs = { 0 };
     program_begin("switchboard compare");
     setlocale(LC_CTYPE, "");
-    argument_parse(&argp, argc, argv, &arguments);
-    arguments.options.timelines = arguments.html || arguments.json;
+    compare_arguments_parse(argc, argv, &arguments);
+    arguments.options.program = program;
+    arguments.options.look = look_for_reader;
+    arguments.options.stop = &stopped;
     wants_files = arguments.html || arguments.json || arguments.csv;
 
     int r = find_program(program);

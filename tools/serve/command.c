@@ -9,160 +9,11 @@
 #include <switchboard/switchboard.h>
 #include <unistd.h>
 
-#include "../arguments.h"
 #include "../plugins.h"
 #include "../program.h"
 #include "../signals.h"
 #include "identity.h"
-
-#define DEFAULT_IDLE_TIMEOUT_MS 300000
-#define UNSET (-2)
-#define ITEMS_MAX 64
-
-struct arguments {
-    struct sb_config config;
-    const char *handler;
-    const char *addresses[ITEMS_MAX + 1];
-    const char *options[ITEMS_MAX + 1];
-    bool once;
-    const char *user, *group;
-};
-
-enum {
-    ONCE = 256, TIMEOUT, BACKLOG, MAX_CONNECTIONS, QUEUE, MAX_CHILDREN, MAX_REQUESTS, MAX_PACKET, IDLE_TIMEOUT,
-    DRAIN_TIMEOUT, STACK_SIZE, SPIN, TRACE, REUSE_PORT, NODELAY, USER, GROUP,
-};
-
-static const struct argp_option option_table[] = {
-    { "strategy", 's', "LIST", 0, "serial, thread, fork, fiber, pool:N, prefork:N, prethread:N, your own ./FILE.so, or "
-      "several with plus signs: prefork:4+pool:16 (default thread)", 1 },
-    { "accept", 'a', "DISCIPLINE", 0, "how workers share a listener: shared, mutex, flock, pass or reuseport "
-      "(default shared)", 1 },
-    { "option", 'o', "KEY=VALUE", 0, "an option of the handler; HANDLER.KEY=VALUE where two have it", 1 },
-    { "once", ONCE, NULL, 0, "serve one request, then exit", 2 },
-    { "timeout", TIMEOUT, "SECONDS", 0, "how long --once waits for it (default: no limit)", 2 },
-    { "backlog", BACKLOG, "N", 0, "connections the kernel keeps waiting (default 4096)", 3 },
-    { "max-connections", MAX_CONNECTIONS, "N", 0, "requests at once; more wait in the backlog (default 1000)", 3 },
-    { "queue", QUEUE, "N", 0, "of pool: requests accepted and waiting for a thread (default 128)", 3 },
-    { "max-children", MAX_CHILDREN, "N", 0, "of fork: children at once (default 256)", 3 },
-    { "max-requests", MAX_REQUESTS, "N", 0, "of prefork: replace a worker after N requests (default: never)", 3 },
-    { "max-packet-size", MAX_PACKET, "BYTES", 0, "the longest datagram (default 65535)", 3 },
-    { "idle-timeout", IDLE_TIMEOUT, "SECONDS", 0, "give up a caller that is silent this long, 0: never (default 300)",
-      3 },
-    { "drain-timeout", DRAIN_TIMEOUT, "SECONDS", 0, "how long running requests may go on after a stop "
-      "(default 5), with --once without limit", 3 },
-    { "stack-size", STACK_SIZE, "BYTES", 0, "of fiber: the stack of each (default 65536)", 3 },
-    { "spin", SPIN, "MICROSECONDS", 0, "of fiber: look for work so long before sleeping (default 0)", 3 },
-    { "trace", TRACE, "N", 0, "write down the first N changes of state on the scoreboard (default 0)", 3 },
-    { "reuse-port", REUSE_PORT, NULL, 0, "let other servers share the port (SO_REUSEPORT)", 4 },
-    { "nodelay", NODELAY, NULL, 0, "send small pieces at once (TCP_NODELAY)", 4 },
-    { "user", USER, "NAME", 0, "become this user once the addresses are bound", 4 },
-    { "group", GROUP, "NAME", 0, "become this group once the addresses are bound", 4 },
-    { "force", 'f', NULL, 0, "run a handler where its traits forbid it", 5 },
-    { "verbose", 'v', NULL, 0, "log each accept, receive and close", 5 },
-    { "quiet", 'q', NULL, 0, "log errors only", 5 },
-    { 0 },
-};
-
-/* --- the command line --------------------------------------------------------------------------------------------- */
-
-static int parse_accept(struct argp_state *state, const char *text)
-{
-    int discipline = sb_discipline_parse(text);
-    if (discipline < 0)
-        argp_failure(state, 2, 0, "--accept=%s: it must be shared, mutex, flock, pass or reuseport", text);
-    return discipline;
-}
-
-#define OWN(member) offsetof(struct arguments, member)
-
-static const struct argument argument_table[] = {
-    { 's', ARGUMENT_TEXT, OWN(config.strategy), 0, 0 },
-    { 'o', ARGUMENT_LIST, OWN(options), 0, ITEMS_MAX },
-    { ONCE, ARGUMENT_FLAG, OWN(once), 0, 0 },
-    { TIMEOUT, ARGUMENT_MS, OWN(config.timeout_ms), 0, ARGUMENT_SECONDS_MAX },
-    { BACKLOG, ARGUMENT_NUMBER, OWN(config.request_queue_size), 0, 65535 },
-    { MAX_CONNECTIONS, ARGUMENT_NUMBER, OWN(config.max_connections), 1, 1000000 },
-    { QUEUE, ARGUMENT_NUMBER, OWN(config.queue_size), 1, 1000000 },
-    { MAX_CHILDREN, ARGUMENT_NUMBER, OWN(config.max_children), 1, 100000 },
-    { MAX_REQUESTS, ARGUMENT_NUMBER, OWN(config.max_requests), 1, 1000000000 },
-    { MAX_PACKET, ARGUMENT_NUMBER, OWN(config.max_packet_size), 1, 65535 },
-    { IDLE_TIMEOUT, ARGUMENT_MS, OWN(config.idle_timeout_ms), 0, ARGUMENT_SECONDS_MAX },
-    { DRAIN_TIMEOUT, ARGUMENT_MS, OWN(config.drain_timeout_ms), 0, ARGUMENT_SECONDS_MAX },
-    { STACK_SIZE, ARGUMENT_NUMBER, OWN(config.stack_size), 16384, 1 << 30 },
-    { SPIN, ARGUMENT_NUMBER, OWN(config.spin_us), 0, 1000000 },
-    { TRACE, ARGUMENT_NUMBER, OWN(config.trace), 0, 1000000 },
-    { REUSE_PORT, ARGUMENT_FLAG, OWN(config.allow_reuse_port), 0, 0 },
-    { NODELAY, ARGUMENT_FLAG, OWN(config.disable_nagle_algorithm), 0, 0 },
-    { USER, ARGUMENT_TEXT, OWN(user), 0, 0 },
-    { GROUP, ARGUMENT_TEXT, OWN(group), 0, 0 },
-    { 'f', ARGUMENT_FLAG, OWN(config.force), 0, 0 },
-    { 0 },
-};
-
-static void take_word(struct argp_state *state, struct arguments *arguments, const char *word)
-{
-    if (!arguments->handler)
-        arguments->handler = word;
-    else
-        argument_add(state, "ADDRESS", arguments->addresses, ITEMS_MAX, word);
-}
-
-static error_t parse(int key, char *text, struct argp_state *state)
-{
-    struct arguments *arguments = state->input;
-    switch (key) {
-    case 'a':
-        arguments->config.accept = parse_accept(state, text);
-        return 0;
-    case 'v':
-        arguments->config.log_level = SB_LOG_DEBUG;
-        return 0;
-    case 'q':
-        arguments->config.log_level = SB_LOG_ERROR;
-        return 0;
-    case ARGP_KEY_ARG:
-        take_word(state, arguments, text);
-        return 0;
-    case ARGP_KEY_END:
-        if (!arguments->handler)
-            argp_failure(state, 2, 0, "the handler is missing: 'switchboard list handlers' names them");
-        if (arguments->once && arguments->config.accept == SB_ACCEPT_REUSEPORT)
-            argp_failure(state, 2, 0, "--once: under reuseport each worker has a listener, and one request alone would "
-                         "wait at the wrong one; choose --accept=shared");
-        return 0;
-    default:
-        return argument_take(argument_table, key, text, state);
-    }
-}
-
-static const struct argp argp = {
-    .options = option_table,
-    .parser = parse,
-    .args_doc = "HANDLER [ADDRESS]...",
-    .doc = "Serve a handler.\vADDRESS is tcp://HOST:PORT, udp://HOST:PORT, unix:PATH or unixgram:PATH; without one, "
-           ARGUMENT_DEFAULT_ADDRESS ". See switchboard-serve(1).",
-};
-
-/* Of what was not said it takes the values that depend on what was. */
-static void parse_arguments(int argc, char **argv, struct arguments *arguments)
-{
-    static const struct sb_config defaults = SB_CONFIG_DEFAULTS;
-    struct sb_config *config = &arguments->config;
-    *config = defaults;
-    config->strategy = "thread";
-    config->idle_timeout_ms = DEFAULT_IDLE_TIMEOUT_MS;
-    config->drain_timeout_ms = UNSET;
-    argument_parse(&argp, argc, argv, arguments);
-    config->options = arguments->options;
-    if (config->idle_timeout_ms == 0)
-        config->idle_timeout_ms = -1;
-    /* The one request of --once is what close waits for. */
-    if (config->drain_timeout_ms == UNSET)
-        config->drain_timeout_ms = arguments->once ? -1 : defaults.drain_timeout_ms;
-    if (!arguments->addresses[0])
-        arguments->addresses[0] = ARGUMENT_DEFAULT_ADDRESS;
-}
+#include "options.h"
 
 /* --- handlers ----------------------------------------------------------------------------------------------------- */
 
@@ -172,7 +23,7 @@ static int load_handlers(char *names, const struct sb_handler **handlers)
     int count = 0;
     for (char *name; (name = strsep(&names, "+")) != NULL; count++) {
         char *why = NULL;
-        if (count == ITEMS_MAX - 1) {
+        if (count == SERVE_ITEMS_MAX - 1) {
             fprintf(stderr, "switchboard: too many handlers in one list\n");
             return -EINVAL;
         }
@@ -227,7 +78,7 @@ static void announce(void *data)
         sb_server_stop(server);
 }
 
-static int create(const struct arguments *arguments, const struct sb_handler *const *handlers)
+static int create(const struct serve_arguments *arguments, const struct sb_handler *const *handlers)
 {
     struct sb_config config = arguments->config;
     config.ready = announce;
@@ -237,7 +88,7 @@ static int create(const struct arguments *arguments, const struct sb_handler *co
     return r;
 }
 
-static int serve_once(const struct arguments *arguments)
+static int serve_once(const struct serve_arguments *arguments)
 {
     int r = sb_server_handle_request(server);
     answered = r == 1;
@@ -247,7 +98,7 @@ static int serve_once(const struct arguments *arguments)
     return -ETIMEDOUT;
 }
 
-static int run(const struct arguments *arguments, const struct identity *identity)
+static int run(const struct serve_arguments *arguments, const struct identity *identity)
 {
     int r = identity_become(identity);
     if (r < 0)
@@ -269,10 +120,10 @@ static bool is_misuse(int error)
 
 int serve_main(int argc, char **argv)
 {
-    struct arguments arguments = { 0 };
-    const struct sb_handler *handlers[ITEMS_MAX];
+    struct serve_arguments arguments;
+    const struct sb_handler *handlers[SERVE_ITEMS_MAX];
     struct identity identity;
-    parse_arguments(argc, argv, &arguments);
+    serve_arguments_parse(argc, argv, &arguments);
     catch_signals();
     char *names = strdup(arguments.handler);
     int r = names ? load_handlers(names, handlers) : -ENOMEM;
