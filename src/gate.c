@@ -21,7 +21,7 @@
 
 int sb_gate_watch(struct sb_gate *gate, int fd, uint32_t events, uint32_t source)
 {
-    struct epoll_event event = { .events = events, .data.u32 = source };
+    struct epoll_event event = { .events = events, .data.u64 = source };    /* loops look at all 64 bits */
     if (fd < 0)
         return 0;
     return epoll_ctl(gate->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
