@@ -1,10 +1,13 @@
 /* Fibers without a loop: the switch and the stacks. */
 #include "suite.h"
 #include "../src/fiber/switch.h"
+#include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -340,6 +343,11 @@ static void park_often(void *argument)
         sb_fiber_park(argument);
 }
 
+static void set_true(void *argument)
+{
+    *(bool *)argument = true;
+}
+
 /* In a process that seccomp(2) lets do nothing but read, write and end. */
 static int status_of_switches(bool calls)
 {
@@ -359,6 +367,50 @@ static int status_of_switches(bool calls)
     }
     cr_assert_eq(waitpid(child, &status, 0), child);
     return status;
+}
+
+/* From now on rt_sigprocmask(2) fails in this process: how == SIG_BLOCK: as getcontext(3) calls it, SIG_SETMASK: as
+ * setcontext(3) does. */
+static void refuse_masks(int how)
+{
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_rt_sigprocmask, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)how, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EFAULT),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    const struct sock_fprog program = { .len = sizeof filter / sizeof *filter, .filter = filter };
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0)
+        _exit(1);
+}
+
+static int status_of_start_without_masks(int how)
+{
+    struct sb_fiber_pool pool;
+    bool ran = false;
+    int status;
+    pid_t child = fork();
+    if (child == 0) {
+        sb_fiber_pool_init(&pool, STACK_SIZE);
+        struct sb_fiber *fiber = sb_fiber_get(&pool);
+        refuse_masks(how);
+        bool refused = sb_fiber_start(fiber, set_true, &ran) == -EFAULT;
+        sb_fiber_put(fiber);
+        sb_fiber_pool_finish(&pool);
+        _exit(refused && !ran ? CALM : 1);
+    }
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    return status;
+}
+
+Test(switch, what_cannot_begin_says_so_and_has_not_run)
+{
+    int status = status_of_start_without_masks(SIG_BLOCK);
+    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == CALM, "status %#x", status);
+    status = status_of_start_without_masks(SIG_SETMASK);
+    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == CALM, "status %#x", status);
 }
 
 Test(switch, a_switch_makes_no_system_call)

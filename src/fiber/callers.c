@@ -37,10 +37,10 @@ static int hold(struct sb_loop *loop, struct sb_caller *caller)
     return 0;
 }
 
-static void lack_memory(struct sb_loop *loop)
+static void lack_fiber(struct sb_loop *loop, int error)
 {
     struct sb_server *server = loop->server;
-    sb_shortage_begins(&server->shortage, &server->log, "cannot make a fiber for a request", -ENOMEM);
+    sb_shortage_begins(&server->shortage, &server->log, "cannot make a fiber for a request", error);
     if (loop->retry_ns <= loop->now_ns)
         loop->retry_ns = loop->now_ns + PAUSE_NS;
 }
@@ -51,11 +51,12 @@ int sb_callers_start(struct sb_loop *loop, struct sb_caller *caller)
         int r = hold(loop, caller);
         return r < 0 ? r : loop->retry_ns > 0;
     }
-    if (loop->retry_ns <= loop->now_ns && sb_task_spawn(loop, caller) == 0)
+    int r = loop->retry_ns <= loop->now_ns ? sb_task_spawn(loop, caller) : -ENOMEM;
+    if (r == 0)
         return 0;
     LIST_INSERT_HEAD(&loop->arrived, caller, link);
     loop->n_held++;
-    lack_memory(loop);
+    lack_fiber(loop, r);
     return 1;
 }
 
@@ -76,9 +77,10 @@ void sb_callers_start_arrived(struct sb_loop *loop)
     struct sb_caller *caller;
     while ((caller = LIST_FIRST(&loop->arrived)) != NULL && loop->retry_ns <= loop->now_ns) {
         LIST_REMOVE(caller, link);
-        if (sb_task_spawn(loop, caller) < 0) {
+        int r = sb_task_spawn(loop, caller);
+        if (r < 0) {
             LIST_INSERT_HEAD(&loop->arrived, caller, link);
-            lack_memory(loop);
+            lack_fiber(loop, r);
             return;
         }
         if (loop->retry_ns > 0)

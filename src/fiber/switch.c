@@ -3,6 +3,7 @@
 #undef _FORTIFY_SOURCE          /* its longjmp takes another stack for a corrupted one */
 #include "switch.h"
 
+#include <errno.h>
 #include <stdint.h>
 #include <sys/mman.h>
 #include <ucontext.h>
@@ -176,6 +177,7 @@ static void live(unsigned high, unsigned low)
 {
     struct sb_fiber *fiber = (struct sb_fiber *)((uintptr_t)high << 32 | low);
     arrive(&fiber->context, &fiber->pool->loop);
+    fiber->begun = true;
     for (;;) {
         fiber->run(fiber->argument);
         fiber->ended = true;
@@ -183,35 +185,52 @@ static void live(unsigned high, unsigned low)
     }
 }
 
-static void begin(struct sb_fiber *fiber)
+/* The stack could not be entered: the sanitizers have been told that it was. */
+static int give_up(struct sb_fiber *fiber)
+{
+    struct sb_context *loop = &fiber->pool->loop;
+    int error = errno;
+    arrive(&fiber->context, loop);
+    leave(&fiber->context, loop);
+    arrive(loop, &fiber->context);
+#ifdef WITH_TSAN
+    __tsan_destroy_fiber(fiber->context.tsan_fiber);
+#endif
+    return -error;
+}
+
+static int begin(struct sb_fiber *fiber)
 {
     struct sb_context *loop = &fiber->pool->loop;
     ucontext_t first;
-    getcontext(&first);
+    if (getcontext(&first) < 0)
+        return -errno;
     first.uc_stack.ss_sp = (void *)fiber->context.stack_bottom;
     first.uc_stack.ss_size = fiber->context.stack_size;
     first.uc_link = NULL;
     makecontext(&first, (void (*)(void))live, 2, (unsigned)((uintptr_t)fiber >> 32), (unsigned)(uintptr_t)fiber);
-    fiber->begun = true;
 #ifdef WITH_TSAN
     fiber->context.tsan_fiber = __tsan_create_fiber(0);
     loop->tsan_fiber = __tsan_get_current_fiber();
 #endif
     leave(loop, &fiber->context);
-    if (_setjmp(loop->registers) == 0)
+    if (_setjmp(loop->registers) == 0) {
         setcontext(&first);
+        return give_up(fiber);
+    }
     arrive(loop, &fiber->context);
+    return 0;
 }
 
-void sb_fiber_start(struct sb_fiber *fiber, void (*run)(void *argument), void *argument)
+int sb_fiber_start(struct sb_fiber *fiber, void (*run)(void *argument), void *argument)
 {
     fiber->run = run;
     fiber->argument = argument;
     fiber->ended = false;
-    if (fiber->begun)
-        sb_fiber_resume(fiber);
-    else
-        begin(fiber);
+    if (!fiber->begun)
+        return begin(fiber);
+    sb_fiber_resume(fiber);
+    return 0;
 }
 
 void sb_fiber_resume(struct sb_fiber *fiber)

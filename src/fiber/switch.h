@@ -42,8 +42,8 @@ void sb_fiber_pool_finish(struct sb_fiber_pool *pool);
 struct sb_fiber *sb_fiber_get(struct sb_fiber_pool *pool);
 void sb_fiber_put(struct sb_fiber *fiber);
 
-/* Runs run(argument) on the fiber's stack. Returns when it parks or ends. */
-void sb_fiber_start(struct sb_fiber *fiber, void (*run)(void *argument), void *argument);
+/* Runs run(argument) on the fiber's stack. 0 when it parks or ends; -errno: it has not begun. */
+int sb_fiber_start(struct sb_fiber *fiber, void (*run)(void *argument), void *argument);
 
 /* Goes on where the fiber has parked. Returns when it parks again or ends. */
 void sb_fiber_resume(struct sb_fiber *fiber);

@@ -112,9 +112,12 @@ int sb_task_spawn(struct sb_loop *loop, struct sb_caller *caller)
     if (!fiber)
         return -ENOMEM;
     const struct sb_worker own = sb_worker;
-    sb_fiber_start(fiber, serve, &start);
-    came_back(loop, fiber, &own, request);
-    return 0;
+    int r = sb_fiber_start(fiber, serve, &start);
+    if (r < 0)
+        sb_fiber_put(fiber);
+    else
+        came_back(loop, fiber, &own, request);
+    return r;
 }
 
 /* --- waiting ------------------------------------------------------------------------------------------------------ */

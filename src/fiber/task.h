@@ -83,7 +83,7 @@ struct sb_loop {
 /* The loop of this thread, while it serves. */
 extern _Thread_local struct sb_loop *sb_loop;
 
-/* A fiber for the request, which runs at once: the loop's `serve`; -ENOMEM. */
+/* A fiber for the request, which runs at once: the loop's `serve`; -ENOMEM, or why not. */
 int sb_task_spawn(struct sb_loop *loop, struct sb_caller *caller);
 
 /* Goes on with all that may run, each until it waits again. */
