@@ -170,10 +170,11 @@ class Subject:
         return ticks / TICKS
 
     def lines(self):
-        """What it has said: each as its first line, and but for what it says of rude callers."""
+        """What it has said: each as its first line, and but for what it says of rude callers, and of a stop that takes
+        its time on a busy machine."""
         self.errors.seek(0)
         lines = self.errors.read().decode(errors='replace').splitlines()
-        return [line for line in lines if re.match(r'switchboard( \w+)?: (?!.* has left: |-+$)', line)]
+        return [line for line in lines if re.match(r'switchboard( \w+)?: (?!.* has left: |waiting up to |-+$)', line)]
 
     def end(self):
         """All that it says until its end: its wait status, and the numbers of failed calls and processes left."""
