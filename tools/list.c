@@ -1,6 +1,7 @@
 #include "commands.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,21 +87,31 @@ static int list_file(const char *file)
     return 1;
 }
 
+/* A folder of the path need not exist. */
+static int list_folder(const char *folder)
+{
+    struct dirent **entries;
+    int failed = 0, count = scandir(folder, &entries, is_plugin, alphasort);
+    if (count < 0 && errno != ENOENT) {
+        fprintf(stderr, "switchboard list: cannot read the folder %s: %s\n", folder, strerror(errno));
+        return 1;
+    }
+    for (int i = 0; i < count; i++) {
+        char file[4096];
+        snprintf(file, sizeof file, "%s/%s", folder, entries[i]->d_name);
+        failed |= list_file(file);
+        free(entries[i]);
+    }
+    if (count >= 0)
+        free(entries);
+    return failed;
+}
+
 static int list_handlers(void)
 {
     int failed = 0;
-    for (const char *const *folder = handler_path(); *folder; folder++) {
-        struct dirent **entries;
-        int count = scandir(*folder, &entries, is_plugin, alphasort);
-        for (int i = 0; i < count; i++) {
-            char file[4096];
-            snprintf(file, sizeof file, "%s/%s", *folder, entries[i]->d_name);
-            failed |= list_file(file);
-            free(entries[i]);
-        }
-        if (count >= 0)
-            free(entries);
-    }
+    for (const char *const *folder = handler_path(); *folder; folder++)
+        failed |= list_folder(*folder);
     return failed;
 }
 

@@ -1,6 +1,8 @@
 #include "plugins.h"
 
+#include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -22,6 +24,8 @@ static void add_environment(void)
 {
     const char *value = getenv("SWITCHBOARD_PATH");
     char *rest = value ? strdup(value) : NULL, *folder;
+    if (value && !rest)
+        fprintf(stderr, "switchboard: SWITCHBOARD_PATH is passed over: %s\n", strerror(errno));
     while ((folder = strsep(&rest, ":")) != NULL)
         add(folder);
 }

@@ -40,10 +40,11 @@ def each(count):
     return [(nth, 0) for nth in range(1, count + 1)]
 
 
-def plan(calls):
-    """The faults for a design whose calls were recorded."""
+def plan(calls, wanted):
+    """The faults for a design whose calls were recorded; of those that are wanted, where that is said."""
     return [subject.Fault(call, error, number, nth, window_ms)
-            for call, (ready, count) in sorted(calls.items()) if call not in faults.LEFT_OUT
+            for call, (ready, count) in sorted(calls.items())
+            if call not in faults.LEFT_OUT and (not wanted or call in wanted)
             for error, number in faults.errors_of(call)
             for nth, window_ms in (occurrences(ready, count) if call != 'memory' else each(count))]
 
@@ -128,6 +129,7 @@ def table(results, designs):
 def parse():
     parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
     parser.add_argument('build', nargs='?', metavar='BUILD_DIR')
+    parser.add_argument('--server', metavar='BUILD_DIR', help='the server of that build: one with AddressSanitizer')
     parser.add_argument('--results', metavar='FILE')
     parser.add_argument('--designs', default='', metavar='TEXT', help='those whose text has this in it')
     parser.add_argument('--calls', metavar='LIST')
@@ -148,12 +150,20 @@ def chosen(options, designs, programs):
     with tempfile.TemporaryDirectory() as folder:
         for design in designs:
             calls, steady = subject.record(programs, design, folder)
-            calls.update(subject.record(programs, design, folder, subject.Fault('memory', 'ENOMEM', 0, 0, 0))[0])
-            for fault in plan(calls):
-                if (not options.calls or fault.call in options.calls.split(',')) and \
-                        (not options.errors or fault.error in options.errors.split(',')):
-                    work.append((design, fault, steady))
+            if not options.server:
+                nothing = subject.Fault('memory', 'ENOMEM', 0, 0, 0)
+                calls.update(subject.record(programs, design, folder, nothing)[0])
+            wanted = options.calls.split(',') if options.calls else []
+            work += [(design, fault, steady) for fault in plan(calls, wanted)
+                     if not options.errors or fault.error in options.errors.split(',')]
     return work
+
+
+def programs_of(build, server_build=None):
+    """What a sweep runs, of a build folder; the server perhaps of another."""
+    return subject.Programs(os.path.abspath(os.path.join(server_build or build, 'tools', 'switchboard')),
+                            *(os.path.abspath(os.path.join(build, 'tests', 'sweep', name))
+                              for name in ('inject', 'mark.so', 'exhaust.so')))
 
 
 def is_possible(programs):
@@ -173,10 +183,7 @@ def main():
     if options.table:
         table(results, designs)
         return 0
-    build = os.path.abspath(options.build)
-    programs = subject.Programs(os.path.join(build, 'tools', 'switchboard'),
-                                *(os.path.join(build, 'tests', 'sweep', name)
-                                  for name in ('inject', 'mark.so', 'exhaust.so')))
+    programs = programs_of(options.build, options.server)
     if not is_possible(programs):
         return 77
     if options.sample:

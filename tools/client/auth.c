@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 #include <openssl/crypto.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 
 #include "../clock.h"
@@ -73,13 +74,41 @@ static int check_key(const struct client_auth *auth)
 
 /* --- the answer --------------------------------------------------------------------------------------------------- */
 
-/* Returns its length; 0: libcrypto has no such digest, or none that an HMAC can be made of. */
-static size_t make_hmac(const struct client_auth *auth, const unsigned char *challenge, unsigned char *hmac)
+/* libcrypto does not always tell that memory was missing; then it lacks what every libcrypto has. */
+static bool is_out_of_memory(const struct client_auth *auth)
+{
+    EVP_MD *usual = EVP_MD_fetch(NULL, CLIENT_AUTH_DIGEST, NULL);
+    bool lacks = !usual || strcmp(auth->digest, CLIENT_AUTH_DIGEST) == 0;
+    unsigned long error;
+
+    EVP_MD_free(usual);
+    while ((error = ERR_get_error()) != 0)
+        lacks |= ERR_GET_REASON(error) == ERR_R_MALLOC_FAILURE;
+    return lacks;
+}
+
+/* Returns its length, -EINVAL: libcrypto has no such digest, or none that an HMAC can be made of; or -ENOMEM. Without
+ * its global context it would crash. */
+static ssize_t make_hmac(const struct client_auth *auth, const unsigned char *challenge, unsigned char *hmac)
 {
     size_t size;
 
-    return EVP_Q_mac(NULL, "HMAC", NULL, auth->digest, NULL, auth->key, auth->key_size, challenge, CHALLENGE_SIZE,
-                     hmac, EVP_MAX_MD_SIZE, &size) ? size : 0;
+    if (!OSSL_LIB_CTX_get0_global_default())
+        return -ENOMEM;
+    if (EVP_Q_mac(NULL, "HMAC", NULL, auth->digest, NULL, auth->key, auth->key_size, challenge, CHALLENGE_SIZE,
+                  hmac, EVP_MAX_MD_SIZE, &size))
+        return (ssize_t)size;
+    return is_out_of_memory(auth) ? -ENOMEM : -EINVAL;
+}
+
+static int hmac_failed(const struct client_auth *auth, ssize_t error)
+{
+    if (error == -ENOMEM)
+        fprintf(stderr, "switchboard client: cannot make the HMAC: %s\n", strerror(ENOMEM));
+    else
+        fprintf(stderr, "switchboard client: --auth-digest=%s is no digest that libcrypto can make an HMAC of: "
+                "take sha256 or md5, for instance\n", auth->digest);
+    return error == -ENOMEM ? 1 : 2;
 }
 
 /* Returns 1 with all of it, 0 at an early end, or -errno; ret_received is set in any case. */
@@ -124,8 +153,11 @@ int client_auth_answer(const struct client_auth *auth, int fd, const char *name,
         challenge_failed(name, r, received, timeout_ms);
         return 1;
     }
+    ssize_t size = make_hmac(auth, challenge, hmac);
+    if (size < 0)
+        return hmac_failed(auth, size);
     /* It is the first that is sent, so there is room for it. */
-    if (send(fd, hmac, make_hmac(auth, challenge, hmac), MSG_NOSIGNAL) < 0) {
+    if (send(fd, hmac, (size_t)size, MSG_NOSIGNAL) < 0) {
         fprintf(stderr, "switchboard client: cannot answer the challenge of %s: %s\n", name, strerror(errno));
         return 1;
     }
@@ -141,12 +173,8 @@ int client_auth_open(struct client_auth *auth)
 
     if (status == 0)
         status = check_key(auth);
-    if (status == 0 && make_hmac(auth, challenge, hmac) == 0) {
-        fprintf(stderr, "switchboard client: --auth-digest=%s is no digest that libcrypto can make an HMAC of: "
-                "take sha256 or md5, for instance\n", auth->digest);
-        status = 2;
-    }
-    return status;
+    ssize_t size = status == 0 ? make_hmac(auth, challenge, hmac) : 0;
+    return size < 0 ? hmac_failed(auth, size) : status;
 }
 
 void client_auth_close(struct client_auth *auth)

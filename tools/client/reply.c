@@ -37,10 +37,11 @@ static void gather(struct reply *reply, const char *bytes, size_t size)
         reply->output_error = errno;
 }
 
+/* Without memory glibc's fclose() returns 0, and a NULL. */
 static void stop_gathering(struct reply *reply)
 {
-    if (reply->gathering)
-        fclose(reply->gathering);
+    if (reply->gathering && (fclose(reply->gathering) != 0 || !reply->gathered))
+        reply->output_error = ENOMEM;
     reply->gathering = NULL;
 }
 

@@ -34,9 +34,9 @@ static int make_json(const struct comparison *comparison, char **ret_json)
     if (!memory)
         return -errno;
 
-    int r = json_write(comparison, memory);
-    if (fclose(memory) != 0 && r >= 0)
-        r = -errno;
+    int r = json_write(comparison, memory), closed = fclose(memory);
+    if (r >= 0 && (closed != 0 || !json))       /* without memory glibc's fclose() returns 0, and a NULL */
+        r = -ENOMEM;
     if (r < 0) {
         free(json);
         return r;
