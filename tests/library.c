@@ -3,6 +3,8 @@
 #include <criterion/parameterized.h>
 #include <errno.h>
 #include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -443,4 +445,55 @@ Test(library, a_list_without_a_handle_is_refused)
     cr_expect_eq(create_with(SB_HANDLERS(&mixin), NULL, &server), -EINVAL);
     cr_expect_not_null(strstr(said, "mixin+upper"), "%s", said);
     cr_expect_eq(create_with(NULL, NULL, &server), -EINVAL);
+}
+
+/* --- a jump over us ----------------------------------------------------------------------------------------------- */
+
+static jmp_buf above;
+
+static int jump(struct sb_request *request)
+{
+    (void)request;
+    longjmp(above, 1);
+}
+
+static const struct sb_handler jumper = { .name = "jumper", .handle = jump };
+
+/* No strategy contains it: the program goes on where it has called the server, and under fork once more, in the child. */
+static void check_jump(const char *strategy, bool in_child)
+{
+    struct sb_config config = SB_CONFIG_DEFAULTS;
+    struct sb_server *server;
+    struct sb_address address;
+    int told[2], status;
+    pid_t jumped;
+    config.strategy = strategy;
+    cr_assert_eq(sb_server_create(NULL, "127.0.0.1:0", SB_HANDLERS(&jumper), &config, &server), 0);
+    cr_assert_eq(sb_address_parse(sb_server_address(server, 0), NULL, &address, NULL), 0);
+    cr_assert_eq(pipe(told), 0);
+    pid_t program = fork();
+    if (program == 0) {
+        if (setjmp(above) == 0)
+            sb_server_serve_forever(server);
+        jumped = getpid();
+        _exit(write(told[1], &jumped, sizeof jumped) == sizeof jumped ? 42 : 1);
+    }
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    cr_assert_eq(connect(fd, &address.sa, address.size), 0);
+    cr_assert_eq(read(told[0], &jumped, sizeof jumped), (ssize_t)sizeof jumped);
+    cr_expect_eq(jumped != program, in_child);
+    if (in_child)
+        kill(program, SIGKILL);
+    cr_assert_eq(waitpid(program, &status, 0), program);
+    cr_expect(in_child || (WIFEXITED(status) && WEXITSTATUS(status) == 42), "status %#x", status);
+    close(fd);
+    close(told[0]);
+    close(told[1]);
+    sb_server_destroy(server);
+}
+
+Test(library, a_jump_out_of_the_handler_goes_to_who_has_called_the_server)
+{
+    check_jump("serial", false);
+    check_jump("fork", true);
 }
