@@ -3,6 +3,11 @@
 #include <errno.h>
 #include <string.h>
 
+#include "ground/clock.h"
+
+/* What works in between while the next attempt fails again is no end. */
+#define FLAPS_NS (SB_SHORTAGE_PAUSE_MS / 2 * INT64_C(1000000))
+
 bool sb_is_shortage(int error)
 {
     return error == -EMFILE || error == -ENFILE || error == -ENOBUFS || error == -ENOMEM || error == -EAGAIN;
@@ -10,6 +15,7 @@ bool sb_is_shortage(int error)
 
 void sb_shortage_begins(struct sb_shortage *shortage, const struct sb_log *log, const char *what, int error)
 {
+    atomic_store(&shortage->failed_ns, sb_now_ns());
     if (atomic_exchange(&shortage->error, error) == 0)
         sb_log_line(log, SB_LOG_ERROR, "%s: %s; trying again until it can%s", what, strerror(-error),
                     sb_is_shortage(error) ? " (limits: ulimit -n, ulimit -u)" : "");
@@ -17,7 +23,8 @@ void sb_shortage_begins(struct sb_shortage *shortage, const struct sb_log *log, 
 
 void sb_shortage_ends(struct sb_shortage *shortage, const struct sb_log *log)
 {
-    int error = sb_shortage_lasts(shortage) ? atomic_exchange(&shortage->error, 0) : 0;
+    bool ends = sb_shortage_lasts(shortage) && atomic_load(&shortage->failed_ns) + FLAPS_NS < sb_now_ns();
+    int error = ends ? atomic_exchange(&shortage->error, 0) : 0;
     if (error != 0)
         sb_log_line(log, SB_LOG_INFO, "%s", sb_is_shortage(error) ? "the shortage is over, accepting again"
                                                                   : "accepting again");

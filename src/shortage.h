@@ -12,13 +12,15 @@
 
 struct sb_shortage {
     atomic_int error;           /* -errno while it lasts, else 0 */
+    atomic_llong failed_ns;     /* when it has failed last */
 };
 
 /* Whether an error (-errno) says that something has run out which may be there again: threads and processes with EAGAIN
  * (pthread_create(3), fork(2)). */
 bool sb_is_shortage(int error);
 
-/* `what` happened because of `error`. Any thread. */
+/* `what` happened because of `error`; it has worked again, which is the end when nothing has failed for half a pause. Any
+ * thread. */
 void sb_shortage_begins(struct sb_shortage *shortage, const struct sb_log *log, const char *what, int error);
 void sb_shortage_ends(struct sb_shortage *shortage, const struct sb_log *log);
 

@@ -54,8 +54,8 @@ static int add_match(struct comparison *comparison, const struct compare_argumen
     match->scenario = scenario;
     match->workers = workers_of(arguments, scenario);
     int r = contestants_make(list, match->workers, !arguments->strategies, match, why);
-    if (r < 0)
-        fprintf(stderr, "switchboard compare: --strategies: %s\n", r == -ENOMEM ? strerror(ENOMEM) : why);
+    if (r < 0 && r != -ENOMEM)
+        fprintf(stderr, "switchboard compare: --strategies: %s\n", why);
     return r < 0 ? r : check_limits(arguments, match);
 }
 
@@ -324,6 +324,8 @@ int main(int argc, char **argv)
                 strerror(-r));
     if (r == 0)
         r = choose_matches(&comparison, &arguments);
+    if (r == -ENOMEM)
+        fprintf(stderr, "switchboard compare: %s\n", strerror(ENOMEM));
     int status = r == -EINVAL ? 2 : 1;
     if (!arguments.options.handler)
         arguments.options.handler = "upper";
