@@ -4,6 +4,7 @@ import re
 import signal
 import socket
 import subprocess
+import tempfile
 
 from lifeline import PATIENCE_S, following
 
@@ -15,7 +16,9 @@ class Served:
 
     def __init__(self, test, *arguments, under=(), waits=True):
         command = following(SWITCHBOARD, 'serve', *arguments)
-        self.process = subprocess.Popen(following(*under, *command), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        # A pipe that nobody reads would fill up, and hold up who writes to it.
+        self.errors = tempfile.TemporaryFile()
+        self.process = subprocess.Popen(following(*under, *command), stdout=subprocess.PIPE, stderr=self.errors,
                                         text=True)
         test.addCleanup(self.end)
         self.line = self.process.stdout.readline() if waits else ''
@@ -47,11 +50,16 @@ class Served:
     def stop(self):
         os.kill(self.pid(), signal.SIGTERM)
 
+    def said(self):
+        """On stderr, so far."""
+        return os.pread(self.errors.fileno(), 1 << 24, 0).decode(errors='replace')
+
     def wait(self):
         """Its exit status and what it has said."""
-        out, err = self.process.communicate(timeout=PATIENCE_S)
-        return self.process.returncode, err
+        self.process.communicate(timeout=PATIENCE_S)
+        return self.process.returncode, self.said()
 
     def end(self):
         self.process.kill()
         self.process.communicate()
+        self.errors.close()
