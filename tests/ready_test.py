@@ -6,7 +6,6 @@ import signal
 import sys
 import unittest
 
-
 from lifeline import until
 from serving import Served
 
