@@ -1,6 +1,7 @@
 #include "listener.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 
 #include "classes.h"
 #include "ground/descriptor.h"
+#include "ground/inherited.h"
 #include "handlers.h"
 
 static const char *advice(int error)
@@ -108,6 +110,8 @@ static int check_discipline(const struct sb_listener *listener)
         why = "pass hands over connections, and this address has none";
     if (accept == SB_ACCEPT_REUSEPORT && listener->address.sa.sa_family == AF_UNIX)
         why = "reuseport is for tcp and udp";
+    if (accept == SB_ACCEPT_REUSEPORT && listener->inherited)
+        why = "reuseport binds a socket for each worker, and this is one that is bound already";
     if (!why)
         return 0;
     sb_server_log(listener->server, SB_LOG_ERROR, "the accept discipline does not suit %s: %s; choose shared",
@@ -126,7 +130,7 @@ static int activate(struct sb_listener *listener, const char **ret_step)
         *ret_step = NULL;
         return r;
     }
-    r = methods(server)->server_bind(listener);
+    r = listener->inherited ? 0 : methods(server)->server_bind(listener);
     if (r < 0) {
         *ret_step = "bind";
         return r;
@@ -153,6 +157,13 @@ static struct sb_listener *new_listener(struct sb_server *server, const struct s
     return listener;
 }
 
+static void keep(struct sb_listener *listener)
+{
+    struct sb_server *server = listener->server;
+    sb_address_format(&listener->address, listener->text);
+    server->listeners[server->n_listeners++] = listener;
+}
+
 /* Where `bearable` says so, the failure is no error, for others can take its place. */
 static int add_one(struct sb_server *server, const struct sb_address *address, bool (*bearable)(int error))
 {
@@ -161,8 +172,7 @@ static int add_one(struct sb_server *server, const struct sb_address *address, b
     struct sb_listener *listener = new_listener(server, address);
     int r = listener ? activate(listener, &step) : -ENOMEM;
     if (r == 0) {
-        sb_address_format(&listener->address, listener->text);
-        server->listeners[server->n_listeners++] = listener;
+        keep(listener);
         return 0;
     }
     enum sb_log_level level = bearable && bearable(r) ? SB_LOG_INFO : SB_LOG_ERROR;
@@ -225,11 +235,68 @@ static int add_all(struct sb_server *server, struct sb_address *list, unsigned c
     return missing;
 }
 
+/* --- a socket that is there already ------------------------------------------------------------------------------- */
+
+static int prepare(int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+        return -errno;
+    return 0;
+}
+
+static bool is_given_twice(const struct sb_server *server, int fd)
+{
+    for (unsigned i = 0; i < server->n_listeners; i++)
+        if (server->listeners[i]->fd == fd)
+            return true;
+    return false;
+}
+
+/* What fails leaves the descriptor with who has it. */
+static int add_inherited(struct sb_server *server, const char *text)
+{
+    struct sb_address address;
+    const char *why = NULL, *step = "serve at";
+    int fd = sb_inherited_find(text, &address, &why), r = fd < 0 ? fd : 0;
+    if (r == 0 && is_given_twice(server, fd)) {
+        why = "it is given twice";
+        r = -EINVAL;
+    }
+    if (r < 0) {
+        sb_server_log(server, SB_LOG_ERROR, "cannot serve at %s: %s", text, why);
+        return r;
+    }
+    struct sb_listener *listener = new_listener(server, &address);
+    if (!listener) {
+        sb_server_log(server, SB_LOG_ERROR, "cannot serve at %s: %s", text, strerror(ENOMEM));
+        return -ENOMEM;
+    }
+    listener->inherited = true;
+    listener->fd = fd;
+    r = prepare(fd);
+    if (r == 0)
+        r = activate(listener, &step);
+    if (r == 0) {
+        keep(listener);
+        return 0;
+    }
+    if (step)
+        sb_server_log(server, SB_LOG_ERROR, "cannot %s %s: %s", step, text, strerror(-r));
+    listener->fd = -1;
+    sb_listener_free(listener);
+    return step ? sb_system_error(r) : r;
+}
+
+/* --- all of them -------------------------------------------------------------------------------------------------- */
+
 int sb_listener_add(struct sb_server *server, const char *text)
 {
     struct sb_address *list;
     unsigned count, had = server->n_listeners;
     const char *why;
+    if (strncmp(text, SB_INHERITED_PREFIX, strlen(SB_INHERITED_PREFIX)) == 0)
+        return add_inherited(server, text);
     int r = sb_address_resolve(text, server->family ? server->family[0]->name : NULL, &list, &count, &why);
     if (r < 0) {
         sb_server_log(server, SB_LOG_ERROR, "the address '%s' is wrong: %s", text, why);

@@ -22,6 +22,7 @@ struct sb_listener {
     char text[SB_ADDRESS_TEXT_SIZE];
     int fd;                         /* -1 once closed */
     bool tells_local;               /* datagrams at a wildcard say at which of our addresses they have come */
+    bool inherited;                 /* fd://N: bound by somebody else */
     int *fds;                       /* reuseport: one for each loop of the server, fds[0] == fd; else NULL */
     char *unlink_path;              /* a Unix socket's file that this process made, or NULL */
     dev_t device;                   /* and which file that is, for another server may have put its own in the place */

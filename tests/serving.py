@@ -12,14 +12,15 @@ SWITCHBOARD = os.environ['SWITCHBOARD']
 
 
 class Served:
-    """`switchboard serve`, until it has ended. under: a command that runs it. waits: for its ready line, or its end."""
+    """`switchboard serve`, until it has ended. under: a command that runs it. waits: for its ready line, or its end.
+    pass_fds: descriptors that it shall have."""
 
-    def __init__(self, test, *arguments, under=(), waits=True):
+    def __init__(self, test, *arguments, under=(), waits=True, pass_fds=()):
         command = following(SWITCHBOARD, 'serve', *arguments)
         # A pipe that nobody reads would fill up, and hold up who writes to it.
         self.errors = tempfile.TemporaryFile()
         self.process = subprocess.Popen(following(*under, *command), stdout=subprocess.PIPE, stderr=self.errors,
-                                        text=True)
+                                        pass_fds=pass_fds, text=True)
         test.addCleanup(self.end)
         self.line = self.process.stdout.readline() if waits else ''
         found = re.search(r'listening (\S+)', self.line)

@@ -92,7 +92,11 @@ int sb_server_create(const struct sb_class *const *type, const char *address, co
 /* One more address for the same server, of any family. Before it serves. Logs and returns as sb_server_create().
  * There and here, a name with several addresses is all of them: a listener for each, with the same port, also where the
  * kernel chooses it (but with another where that one is taken). Addresses of a family that this machine does not have
- * (-EADDRNOTAVAIL, -EAFNOSUPPORT) are passed over as long as one is bound; any other failure undoes them all. */
+ * (-EADDRNOTAVAIL, -EAFNOSUPPORT) are passed over as long as one is bound; any other failure undoes them all.
+ * "fd://N": a socket that the process has already, one that listens or a bound datagram socket; its family and type are
+ * read from it. With success it is the server's, non-blocking and close-on-exec, and closed with the others; the file
+ * of a Unix socket stays. Other servers may listen at the same socket. -EBADF: not open; -EINVAL: no such socket, or
+ * under SB_ACCEPT_REUSEPORT, which binds its own. */
 int sb_server_listen(struct sb_server *server, const char *address);
 
 /* Serves until a stop is asked for; who was connected before that is still taken, within the drain timeout, as the

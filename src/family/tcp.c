@@ -59,8 +59,10 @@ static int set_options(const struct sb_listener *listener, int fd)
 static int set_inherited(const struct sb_listener *listener, int fd)
 {
     const struct sb_config *config = &listener->server->config;
-    int r = config->disable_nagle_algorithm ? set(fd, IPPROTO_TCP, TCP_NODELAY, 1) : 0;
-    return r < 0 || config->idle_timeout_ms < 0 ? r : sb_fd_settimeout(fd, config->idle_timeout_ms);
+    bool unknown = listener->inherited;     /* what somebody else has set */
+    int r = config->disable_nagle_algorithm || unknown ? set(fd, IPPROTO_TCP, TCP_NODELAY,
+                                                             config->disable_nagle_algorithm) : 0;
+    return r < 0 || (config->idle_timeout_ms < 0 && !unknown) ? r : sb_fd_settimeout(fd, config->idle_timeout_ms);
 }
 
 static int bind_one(struct sb_listener *listener, int *ret_fd)

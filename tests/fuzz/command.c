@@ -1,6 +1,6 @@
 /* The command lines of the programs. An input is lines: a character, which command ('0' serve, '1' client, '2' load,
- * '3' compare), and each word behind it on a line of its own. A line that makes no sense is one sentence and exit status
- * 1 or 2; of one that does, every number is in its range. The linker puts what is here in the place of exit(3),
+ * '3' compare), and each word behind it on a line of its own. A line that makes no sense is one sentence and exit
+ * status 1 or 2; of one that does, every number is in its range. The linker puts what is here in the place of exit(3),
  * argp_parse(3), argp_failure(3), and sb_server_create(), which has a target of its own, strategy. */
 #include <argp.h>
 #include <errno.h>

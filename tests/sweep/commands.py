@@ -171,7 +171,8 @@ def main():
         _, datagrams = stack.enter_context(serving(programs, 'upper', 'udp://127.0.0.1:0'))
         _, framed = stack.enter_context(serving(programs, '-o', 'frame=u32', 'upper', 'tcp://127.0.0.1:0'))
         _, guarded = stack.enter_context(serving(programs, '-o', f'key-file={key}', 'auth+upper', 'tcp://127.0.0.1:0'))
-        places = {'stream': stream, 'datagrams': datagrams, 'framed': framed, 'guarded': guarded, 'pid': pid, 'key': key}
+        places = {'stream': stream, 'datagrams': datagrams, 'framed': framed, 'guarded': guarded, 'pid': pid,
+                  'key': key}
         return 1 if sweep_all(options, programs, places, temporary) else 0
 
 

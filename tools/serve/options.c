@@ -119,8 +119,8 @@ static const struct argp argp = {
     .options = option_table,
     .parser = parse,
     .args_doc = "HANDLER [ADDRESS]...",
-    .doc = "Serve a handler.\vADDRESS is tcp://HOST:PORT, udp://HOST:PORT, unix:PATH or unixgram:PATH; without one, "
-           ARGUMENT_DEFAULT_ADDRESS ". See switchboard-serve(1).",
+    .doc = "Serve a handler.\vADDRESS is tcp://HOST:PORT, udp://HOST:PORT, unix:PATH, unixgram:PATH or fd://N; without "
+           "one, " ARGUMENT_DEFAULT_ADDRESS ". See switchboard-serve(1).",
 };
 
 /* Of what was not said it takes the values that depend on what was. */
