@@ -30,7 +30,7 @@ int sb_dispatch(struct sb_gate *gate, struct sb_request *request)
     request->phase = "process_request";
     int r = methods(server)->process_request(request);
     if (r == 0)
-        sb_shortage_ends(&server->shortage, &server->log);
+        sb_shortage_eases(&server->shortage, &server->log);
     if (r >= 0)
         return 0;
     if (!sb_shortage_lasts(&server->shortage))

@@ -170,11 +170,9 @@ static int wait_for_room(struct sb_gate *gate, int64_t deadline_ns)
     atomic_fetch_add(&places->waiting, 1);
     if (!sb_share_reserve(&gate->book->share))
         r = poll(fds, 4, patience_ms(gate, MIN(deadline_ns, sb_deadline_ns(SB_ROOM_LOOK_MS))));
-    if (r < 0 || fds[0].revents)        /* others may have been faster */
-        sb_gate_tire(gate);
     atomic_fetch_sub(&places->waiting, 1);
-    if (fds[0].revents)
-        sb_wakeup_clear(&places->room);
+    if (r < 0 || (fds[0].revents && !sb_wakeup_clear(&places->room)))
+        sb_gate_tire(gate);
     if (fds[1].revents)
         sb_signals_recheck(&server->signals);
     if (fds[3].revents)

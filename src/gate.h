@@ -33,6 +33,7 @@ struct sb_gate {
     bool closing;               /* a stop was seen: who is there already is taken, */
     int last_calls;             /* at most so many */
     bool muted;                 /* of a loop that waits by other means (fiber/gate_poll.h): sees no listener now */
+    bool watches_room;          /* muted, and told when there is a place */
     bool cut;                   /* of that too: its requests shall end */
     bool leaves_streams;        /* that loop accepts connections itself */
 };

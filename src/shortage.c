@@ -21,10 +21,15 @@ void sb_shortage_begins(struct sb_shortage *shortage, const struct sb_log *log, 
                     sb_is_shortage(error) ? " (limits: ulimit -n, ulimit -u)" : "");
 }
 
+void sb_shortage_eases(struct sb_shortage *shortage, const struct sb_log *log)
+{
+    if (sb_shortage_lasts(shortage) && atomic_load(&shortage->failed_ns) + FLAPS_NS < sb_now_ns())
+        sb_shortage_ends(shortage, log);
+}
+
 void sb_shortage_ends(struct sb_shortage *shortage, const struct sb_log *log)
 {
-    bool ends = sb_shortage_lasts(shortage) && atomic_load(&shortage->failed_ns) + FLAPS_NS < sb_now_ns();
-    int error = ends ? atomic_exchange(&shortage->error, 0) : 0;
+    int error = sb_shortage_lasts(shortage) ? atomic_exchange(&shortage->error, 0) : 0;
     if (error != 0)
         sb_log_line(log, SB_LOG_INFO, "%s", sb_is_shortage(error) ? "the shortage is over, accepting again"
                                                                   : "accepting again");

@@ -92,7 +92,7 @@ static int list_folder(const char *folder)
 {
     struct dirent **entries;
     int failed = 0, count = scandir(folder, &entries, is_plugin, alphasort);
-    if (count < 0 && errno != ENOENT) {
+    if (count < 0 && errno != ENOENT && errno != ENOTDIR) {
         fprintf(stderr, "switchboard list: cannot read the folder %s: %s\n", folder, strerror(errno));
         return 1;
     }

@@ -51,12 +51,13 @@ int sb_callers_start(struct sb_loop *loop, struct sb_caller *caller)
         int r = hold(loop, caller);
         return r < 0 ? r : loop->retry_ns > 0;
     }
-    int r = loop->retry_ns <= loop->now_ns ? sb_task_spawn(loop, caller) : -ENOMEM;
+    int r = loop->retry_ns <= loop->now_ns ? sb_task_spawn(loop, caller) : 1;
     if (r == 0)
         return 0;
     LIST_INSERT_HEAD(&loop->arrived, caller, link);
     loop->n_held++;
-    lack_fiber(loop, r);
+    if (r < 0)
+        lack_fiber(loop, r);
     return 1;
 }
 
@@ -70,7 +71,7 @@ void sb_callers_expire(struct sb_loop *loop)
     }
 }
 
-/* Those for whom there is no memory yet wait for it. */
+/* Those for whom there is no fiber yet wait for one. */
 void sb_callers_start_arrived(struct sb_loop *loop)
 {
     struct sb_server *server = loop->server;

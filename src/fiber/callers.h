@@ -5,7 +5,7 @@
 #include "task.h"
 
 /* Takes a request over: runs it on a fiber of its own, at once or, where the handler needs nothing else, when the
- * caller has spoken, or when there is memory again: then 1. -errno: it could not. */
+ * caller has spoken, or when there are fibers again: then 1. -errno: it could not. */
 int sb_callers_start(struct sb_loop *loop, struct sb_caller *caller);
 
 /* Starts those held who have spoken; those whose time to do so is over have a reason to go on. */

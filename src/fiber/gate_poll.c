@@ -122,24 +122,29 @@ int sb_gate_poll(struct sb_gate *gate, struct sb_request **ret_request)
 int sb_gate_mute(struct sb_gate *gate)
 {
     struct sb_places *places = &gate->server->books.places;
-    if (gate->muted)
-        return 0;
-    gate->muted = true;
-    gate->next_event = gate->n_events = 0;
-    unwatch_sources(gate);
-    atomic_fetch_add(&places->waiting, 1);
-    return sb_gate_watch(gate, places->room.fd, EPOLLIN, SB_SOURCE_ROOM);
+    if (!gate->muted) {
+        gate->muted = true;
+        gate->next_event = gate->n_events = 0;
+        unwatch_sources(gate);
+        atomic_fetch_add(&places->waiting, 1);
+    }
+    int r = gate->watches_room ? 0 : sb_gate_watch(gate, places->room.fd, EPOLLIN, SB_SOURCE_ROOM);
+    gate->watches_room = r == 0;
+    return r;
 }
 
 int sb_gate_unmute(struct sb_gate *gate)
 {
     struct sb_places *places = &gate->server->books.places;
-    int r = gate->muted ? sb_gate_watch_sources(gate) : 0;
-    if (r < 0)
-        unwatch_sources(gate);      /* those that are watched by now */
-    if (r < 0 || !gate->muted)
+    if (!gate->muted)
+        return 0;
+    unwatch_sources(gate);          /* which may have failed before */
+    int r = sb_gate_watch_sources(gate);
+    if (r < 0) {
+        unwatch_sources(gate);
         return r;
-    gate->muted = false;
+    }
+    gate->muted = gate->watches_room = false;
     gate->next_event = gate->n_events = 0;
     atomic_fetch_sub(&places->waiting, 1);
     unwatch(gate, places->room.fd);

@@ -67,7 +67,7 @@ struct sb_loop {
     atomic_bool *held_up;               /* a handler has held up a loop of the server: said once */
     int64_t now_ns;                     /* of this turn */
     int64_t switched_ns;                /* when a fiber came back last, by the coarse clock */
-    int64_t retry_ns;                   /* before that there is no memory for those that have arrived */
+    int64_t retry_ns;                   /* before that there is no fiber for those that have arrived */
     int64_t resume_ns;                  /* accepting is paused until then, for want of something */
     bool ending, announced, cutting;
     int result;                         /* of its serving: 0 or -errno */

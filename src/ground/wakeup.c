@@ -31,10 +31,8 @@ void sb_wakeup_set(const struct sb_wakeup *wakeup)
     errno = saved;
 }
 
-void sb_wakeup_clear(const struct sb_wakeup *wakeup)
+bool sb_wakeup_clear(const struct sb_wakeup *wakeup)
 {
     uint64_t count;
-    if (read(wakeup->fd, &count, sizeof count) < 0) {
-        /* EAGAIN: it was not set. */
-    }
+    return read(wakeup->fd, &count, sizeof count) > 0;
 }

@@ -3,6 +3,8 @@
 #ifndef WAKEUP_H
 #define WAKEUP_H
 
+#include <stdbool.h>
+
 struct sb_wakeup {
     int fd;     /* eventfd(2), readable once set; -1: not made */
 };
@@ -14,6 +16,7 @@ void sb_wakeup_finish(struct sb_wakeup *wakeup);
 /* Async-signal-safe; keeps errno. */
 void sb_wakeup_set(const struct sb_wakeup *wakeup);
 
-void sb_wakeup_clear(const struct sb_wakeup *wakeup);
+/* Whether it was set. */
+bool sb_wakeup_clear(const struct sb_wakeup *wakeup);
 
 #endif

@@ -298,8 +298,8 @@ struct caller {
 static ssize_t hear_some(const struct caller *caller, void *bytes, size_t size)
 {
     struct pollfd pollfd = { .fd = caller->fd, .events = POLLIN };
-    REQUIRE(poll(&pollfd, 1, PATIENCE_MS) == 1);
-    ssize_t r = recv(caller->fd, bytes, size, 0);
+    REQUIRE(TEMP_FAILURE_RETRY(poll(&pollfd, 1, PATIENCE_MS)) == 1);    /* libFuzzer has a timer */
+    ssize_t r = TEMP_FAILURE_RETRY(recv(caller->fd, bytes, size, 0));
     REQUIRE(r >= 0 || errno == ECONNRESET);
     return r < 0 ? 0 : r;
 }
@@ -319,7 +319,7 @@ static void hear_due(struct caller *caller, bool ended)
 /* To a server that has hung up nothing can be said. */
 static void say(struct caller *caller, const void *bytes, size_t size)
 {
-    if (size > 0 && send(caller->fd, bytes, size, MSG_NOSIGNAL) < 0)
+    if (size > 0 && TEMP_FAILURE_RETRY(send(caller->fd, bytes, size, MSG_NOSIGNAL)) < 0)
         REQUIRE(errno == EPIPE || errno == ECONNRESET);
 }
 
@@ -365,7 +365,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     caller.said_size = caller.heard = 0;
     REQUIRE(sb_address_parse(caller.house->address, NULL, &address, NULL) == 0);
     caller.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    REQUIRE(caller.fd >= 0 && connect(caller.fd, &address.sa, address.size) == 0);
+    REQUIRE(caller.fd >= 0 && TEMP_FAILURE_RETRY(connect(caller.fd, &address.sa, address.size)) == 0);
     say(&caller, (char[]){ caller.mode }, 1);
     say_pieces(&caller, data + 3, size - 3);
     end(&caller, data[2] % ENDS);

@@ -268,8 +268,9 @@ def call_together(subject, family, wait_s):
     with contextlib.ExitStack() as stack:
         for _ in range(MAX_CONNECTIONS + 2):
             try:
-                waiting.append(stack.enter_context(dial(subject, family, wait_s)))
-                waiting[-1].sendall(b'hello')
+                caller = stack.enter_context(dial(subject, family, wait_s))
+                caller.sendall(b'hello')
+                waiting.append(caller)
             except OSError as error:
                 failed, why = failed + 1, error
         while waiting:

@@ -78,7 +78,7 @@ static int check_key(const struct client_auth *auth)
 static bool is_out_of_memory(const struct client_auth *auth)
 {
     EVP_MD *usual = EVP_MD_fetch(NULL, CLIENT_AUTH_DIGEST, NULL);
-    bool lacks = !usual || strcmp(auth->digest, CLIENT_AUTH_DIGEST) == 0;
+    bool lacks = !usual || EVP_MD_is_a(usual, auth->digest);
     unsigned long error;
 
     EVP_MD_free(usual);
