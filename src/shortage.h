@@ -19,8 +19,8 @@ struct sb_shortage {
  * (pthread_create(3), fork(2)). */
 bool sb_is_shortage(int error);
 
-/* Any thread. begins: `what` happened because of `error`. ends: it works again. eases: something has worked, which is the
- * end when nothing has failed for half a pause. */
+/* Any thread. begins: `what` happened because of `error`. ends: it works again. eases: something has worked, which is
+ * the end when nothing has failed for half a pause. */
 void sb_shortage_begins(struct sb_shortage *shortage, const struct sb_log *log, const char *what, int error);
 void sb_shortage_ends(struct sb_shortage *shortage, const struct sb_log *log);
 void sb_shortage_eases(struct sb_shortage *shortage, const struct sb_log *log);
