@@ -126,6 +126,16 @@ static size_t right_answer(const struct options *options, const unsigned char no
     return 0;
 }
 
+/* Without memory libcrypto lacks what every libcrypto has. */
+static bool lacks_memory(const struct options *options)
+{
+    EVP_MD *usual = OSSL_LIB_CTX_get0_global_default() ? EVP_MD_fetch(NULL, "sha256", NULL) : NULL;
+    bool lacks = !usual || EVP_MD_is_a(usual, options->digest);
+    EVP_MD_free(usual);
+    ERR_clear_error();
+    return lacks;
+}
+
 static int configure(struct sb_server *server, void *block)
 {
     static const unsigned char nonce[NONCE_SIZE];
@@ -137,9 +147,13 @@ static int configure(struct sb_server *server, void *block)
     options->answer_size = right_answer(options, nonce, answer);
     if (options->answer_size > 0)
         return 0;
+    OPENSSL_cleanse(options->key, sizeof options->key);
+    if (lacks_memory(options)) {
+        sb_server_log(server, SB_LOG_ERROR, "auth: cannot make an HMAC: %s", strerror(ENOMEM));
+        return -ENOMEM;
+    }
     sb_server_log(server, SB_LOG_ERROR, "auth: libcrypto makes no HMAC with the digest '%s': use sha256, or one that "
                   "'openssl list -digest-algorithms' shows", options->digest);
-    OPENSSL_cleanse(options->key, sizeof options->key);
     return -EINVAL;
 }
 
