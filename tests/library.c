@@ -165,10 +165,23 @@ PROMISE(handle_request_serves_one_or_times_out)
     sb_server_destroy(server);
 }
 
+/* What AddressSanitizer of GCC 12 does not survive: a thread that has handled a request may be in its allocator, whose lock the
+ * workers forked just then inherit for ever. */
+static bool forks_beside_threads(const struct design *design)
+{
+#ifdef __SANITIZE_ADDRESS__
+    return strncmp(design->strategy, "prefork", 7) == 0 &&
+           (strstr(design->strategy, "+pool") || strstr(design->strategy, "+thread"));
+#else
+    (void)design;
+    return false;
+#endif
+}
+
 PROMISE(serves_on_after_one_request_was_handled)
 {
     struct sb_config config = config_for(setting);
-    if (config.accept == SB_ACCEPT_REUSEPORT)
+    if (config.accept == SB_ACCEPT_REUSEPORT || forks_beside_threads(&setting->design))
         return;
     struct sb_server *server = create(setting, &config);
     pthread_t visitor;

@@ -491,12 +491,13 @@ static bool waits(const struct design *design, const struct variant *variant)
     return variant->block_on_close && (!variant->daemon_threads || strcmp(design->strategy, "fork") == 0);
 }
 
-/* Close does not wait, but who still handles a request has all that it needs to answer. */
+/* Close does not wait, but who still handles a request has all that it needs to answer. The loop that ends is given
+ * time: at the drain deadline a shutdown would cut them off. */
 static void what_close_does_not_wait_for_answers_yet(const struct design *design, const struct variant *variant)
 {
     struct stage stage;
     int fds[2];
-    set_up(&stage, design, variant, DRAIN_MS);
+    set_up(&stage, design, variant, ANSWER_MS);
     start(&stage);
     int count = stage.n_addresses < 2 ? stage.n_addresses : 2;
     for (int i = 0; i < count; i++) {
