@@ -138,8 +138,11 @@ int sb_gate_unmute(struct sb_gate *gate)
     struct sb_places *places = &gate->server->books.places;
     if (!gate->muted)
         return 0;
-    unwatch_sources(gate);          /* which may have failed before */
     int r = sb_gate_watch_sources(gate);
+    if (r == -EEXIST) {             /* looking away had failed */
+        unwatch_sources(gate);
+        r = sb_gate_watch_sources(gate);
+    }
     if (r < 0) {
         unwatch_sources(gate);
         return r;
