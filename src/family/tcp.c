@@ -59,10 +59,8 @@ static int set_options(const struct sb_listener *listener, int fd)
 static int set_inherited(const struct sb_listener *listener, int fd)
 {
     const struct sb_config *config = &listener->server->config;
-    bool unknown = listener->inherited;     /* what somebody else has set */
-    int r = config->disable_nagle_algorithm || unknown ? set(fd, IPPROTO_TCP, TCP_NODELAY,
-                                                             config->disable_nagle_algorithm) : 0;
-    return r < 0 || (config->idle_timeout_ms < 0 && !unknown) ? r : sb_fd_settimeout(fd, config->idle_timeout_ms);
+    int r = set(fd, IPPROTO_TCP, TCP_NODELAY, config->disable_nagle_algorithm);
+    return r < 0 ? r : sb_fd_settimeout(fd, config->idle_timeout_ms);
 }
 
 static int bind_one(struct sb_listener *listener, int *ret_fd)
