@@ -157,11 +157,23 @@ static struct sb_listener *new_listener(struct sb_server *server, const struct s
     return listener;
 }
 
-static void keep(struct sb_listener *listener)
+/* What has become of a listener, NULL where there is no memory: it is kept, or said, and freed. What is inherited stays
+ * with who has it. */
+static int conclude(struct sb_server *server, struct sb_listener *listener, int r, const char *step,
+                    enum sb_log_level level, const char *name)
 {
-    struct sb_server *server = listener->server;
-    sb_address_format(&listener->address, listener->text);
-    server->listeners[server->n_listeners++] = listener;
+    if (r == 0) {
+        sb_address_format(&listener->address, listener->text);
+        server->listeners[server->n_listeners++] = listener;
+        return 0;
+    }
+    if (step)
+        sb_server_log(server, level, "cannot %s %s: %s%s", step, name, strerror(-r), advice(r));
+    if (listener && listener->inherited)
+        listener->fd = -1;
+    if (listener)
+        sb_listener_free(listener);
+    return step ? sb_system_error(r) : r;
 }
 
 /* Where `bearable` says so, the failure is no error, for others can take its place. */
@@ -171,17 +183,8 @@ static int add_one(struct sb_server *server, const struct sb_address *address, b
     char text[SB_ADDRESS_TEXT_SIZE];
     struct sb_listener *listener = new_listener(server, address);
     int r = listener ? activate(listener, &step) : -ENOMEM;
-    if (r == 0) {
-        keep(listener);
-        return 0;
-    }
     enum sb_log_level level = bearable && bearable(r) ? SB_LOG_INFO : SB_LOG_ERROR;
-    if (step)
-        sb_server_log(server, level, "cannot %s %s: %s%s", step, sb_address_format(address, text), strerror(-r),
-                      advice(r));
-    if (listener)
-        sb_listener_free(listener);
-    return step ? sb_system_error(r) : r;
+    return conclude(server, listener, r, step, level, sb_address_format(address, text));
 }
 
 /* --- a name, and all of its addresses ----------------------------------------------------------------------------- */
@@ -268,24 +271,14 @@ static int add_inherited(struct sb_server *server, const char *text)
         return r;
     }
     struct sb_listener *listener = new_listener(server, &address);
-    if (!listener) {
-        sb_server_log(server, SB_LOG_ERROR, "cannot serve at %s: %s", text, strerror(ENOMEM));
-        return -ENOMEM;
+    r = listener ? prepare(fd) : -ENOMEM;
+    if (listener) {
+        listener->inherited = true;
+        listener->fd = fd;
     }
-    listener->inherited = true;
-    listener->fd = fd;
-    r = prepare(fd);
     if (r == 0)
         r = activate(listener, &step);
-    if (r == 0) {
-        keep(listener);
-        return 0;
-    }
-    if (step)
-        sb_server_log(server, SB_LOG_ERROR, "cannot %s %s: %s", step, text, strerror(-r));
-    listener->fd = -1;
-    sb_listener_free(listener);
-    return step ? sb_system_error(r) : r;
+    return conclude(server, listener, r, step, SB_LOG_ERROR, text);
 }
 
 /* --- all of them -------------------------------------------------------------------------------------------------- */
