@@ -2,11 +2,11 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "ground/descriptor.h"
+#include "ground/passing.h"
 #include "request.h"
 
 /* Small, so that connections wait in the listener's backlog and not behind a worker. */
@@ -15,11 +15,6 @@
 struct passed {
     unsigned listener;
     struct sb_address client;
-};
-
-union control {
-    struct cmsghdr header;
-    char space[CMSG_SPACE(sizeof(int))];
 };
 
 int sb_channel_open(struct sb_server *server)
@@ -63,23 +58,10 @@ void sb_channel_close(struct sb_server *server)
     server->channel = NULL;
 }
 
-static int send_passed(int channel, const struct passed *passed, int fd)
-{
-    union control control;
-    struct iovec data = { .iov_base = (void *)passed, .iov_len = sizeof *passed };
-    struct msghdr message = { .msg_iov = &data, .msg_iovlen = 1, .msg_control = &control,
-                              .msg_controllen = sizeof control };
-    memset(&control, 0, sizeof control);
-    control.header = (struct cmsghdr){ .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS,
-                                       .cmsg_len = CMSG_LEN(sizeof fd) };
-    memcpy(CMSG_DATA(&control.header), &fd, sizeof fd);
-    return sendmsg(channel, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
-}
-
 void sb_channel_send(struct sb_server *server, struct sb_request *request)
 {
     struct passed passed = { .listener = request->listener->index, .client = request->client };
-    if (send_passed(server->channel->out, &passed, request->fd) < 0) {
+    if (sb_pass(server->channel->out, &passed, sizeof passed, &request->fd, 1) < 0) {
         sb_request_end(request);
         return;
     }
@@ -90,19 +72,16 @@ void sb_channel_send(struct sb_server *server, struct sb_request *request)
 int sb_channel_receive(struct sb_server *server, struct sb_request **ret_request)
 {
     struct passed passed;
-    union control control;
-    struct iovec data = { .iov_base = &passed, .iov_len = sizeof passed };
-    struct msghdr message = { .msg_iov = &data, .msg_iovlen = 1, .msg_control = &control,
-                              .msg_controllen = sizeof control };
-    ssize_t n = recvmsg(server->channel->in, &message, MSG_CMSG_CLOEXEC);
+    int fds[SB_PASSED_MAX];
+    unsigned count;
+    ssize_t n = sb_take_passed(server->channel->in, &passed, sizeof passed, fds, &count);
     if (n < 0)
-        return errno == EINTR ? -EAGAIN : -errno;
+        return n == -EINTR ? -EAGAIN : (int)n;
     if (n == 0)
         return -ECANCELED;
-    if (message.msg_controllen < CMSG_LEN(sizeof(int)))
+    if (count == 0)
         return -EMFILE;
-    int fd;
-    memcpy(&fd, CMSG_DATA(&control.header), sizeof fd);
+    int fd = fds[0];
     struct sb_request *request = sb_request_new(server->listeners[passed.listener], fd, 0);
     if (!request) {
         close(fd);

@@ -40,29 +40,29 @@ int sb_dispatch(struct sb_gate *gate, struct sb_request *request)
     return r;
 }
 
-static int work_with_slot(struct sb_gate *gate, int (*body)(struct sb_gate *gate))
-{
-    struct sb_crew *crew = &gate->server->crew;
-    struct sb_slot *slot = sb_worker.slot ? NULL : sb_slot_claim(crew, &crew->slot_hint, sb_worker.index);
-    if (slot)
-        sb_slot_occupy(crew, slot, gettid());
-    sb_worker.in_loop = true;
-    int r = body(gate);
-    sb_worker.in_loop = false;
-    if (slot) {
-        sb_slot_release(crew, &crew->slot_hint, slot, SB_FREE);
-        sb_worker.slot = NULL;
-    }
-    return r;
-}
-
-int sb_work(struct sb_server *server, int (*body)(struct sb_gate *gate))
+static int work_at_gate(struct sb_server *server, int (*body)(struct sb_gate *gate))
 {
     struct sb_gate gate;
     int r = sb_gate_open(&gate, server, SB_GATE_WORKER);
     if (r < 0)
         return r;
-    r = work_with_slot(&gate, body);
+    sb_worker.in_loop = true;
+    r = body(&gate);
+    sb_worker.in_loop = false;
     sb_gate_close(&gate);
+    return r;
+}
+
+int sb_work(struct sb_server *server, int (*body)(struct sb_gate *gate))
+{
+    struct sb_crew *crew = &server->crew;
+    struct sb_slot *slot = sb_worker.slot ? NULL : sb_slot_claim(crew, &crew->slot_hint, sb_worker.index);
+    if (slot)
+        sb_slot_occupy(crew, slot, gettid());
+    int r = work_at_gate(server, body);
+    if (slot) {
+        sb_slot_release(crew, &crew->slot_hint, slot, SB_FREE);
+        sb_worker.slot = NULL;
+    }
     return r;
 }

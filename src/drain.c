@@ -10,7 +10,8 @@ int sb_drain_ms(const struct sb_server *server)
 {
     if (sb_signals_hurrying(&server->signals))
         return 0;
-    return sb_signals_retiring(&server->signals) ? -1 : server->config.drain_timeout_ms;
+    bool unlimited = sb_signals_retiring(&server->signals) || sb_signals_patient(&server->signals);
+    return unlimited ? -1 : server->config.drain_timeout_ms;
 }
 
 int64_t sb_drain_deadline_ns(struct sb_server *server)
@@ -19,7 +20,8 @@ int64_t sb_drain_deadline_ns(struct sb_server *server)
     if (sb_signals_hurrying(&server->signals))
         return 0;
     if (atomic_load(deadline_ns) == 0)
-        atomic_store(deadline_ns, sb_deadline_ns(server->config.drain_timeout_ms));
+        atomic_store(deadline_ns, sb_deadline_ns(sb_signals_patient(&server->signals) ? -1
+                                                 : server->config.drain_timeout_ms));
     return atomic_load(deadline_ns);
 }
 

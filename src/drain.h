@@ -10,8 +10,8 @@
 /* What a request has left to end once it is cut off. */
 #define CUT_GRACE_MS 500
 
-/* How long running requests have: config.drain_timeout_ms, 0 after sb_server_stop_now(), and without limit (-1) in a
- * worker that retires. */
+/* How long running requests have: config.drain_timeout_ms, 0 after sb_server_stop_now(), and without limit (-1)
+ * in a worker that retires, and after sb_server_retire(). */
 int sb_drain_ms(const struct sb_server *server);
 
 /* When requests that a loop itself handles end after a stop: that is settled when one first asks. */

@@ -56,10 +56,26 @@ int sb_gate_watch_sources(struct sb_gate *gate)
     }
     if (gate->role == SB_GATE_SUPERVISOR && !passes_on(gate))
         return 0;
-    for (unsigned i = 0; r == 0 && i < server->n_listeners; i++, gate->sources++)
+    for (unsigned i = 0; r == 0 && i < server->n_listeners; i++) {
+        int fd = sb_listener_fileno(server->listeners[i]);
+        gate->sources += fd >= 0;
         if (!gate->leaves_streams || server->listeners[i]->address.socktype != SOCK_STREAM)
-            r = sb_gate_watch(gate, sb_listener_fileno(server->listeners[i]), events, i);
+            r = sb_gate_watch(gate, fd, events, i);
+    }
     return r;
+}
+
+/* For others to see, on the scoreboard: whether it takes requests, or passes them on. */
+static void show_accepting(struct sb_gate *gate, bool accepts)
+{
+    struct sb_scoreboard *board = gate->server->crew.board;
+    if (gate->accepts == accepts)
+        return;
+    gate->accepts = accepts;
+    if (passes_on(gate))
+        __atomic_fetch_add(&board->accepting, accepts ? 1 : -1, __ATOMIC_RELEASE);
+    else if (gate->role == SB_GATE_WORKER && !sb_gate_reads_channel(gate))
+        __atomic_store_n(&gate->slot->accepts, accepts, __ATOMIC_RELEASE);
 }
 
 static int watch_all(struct sb_gate *gate)
@@ -79,7 +95,7 @@ static int watch_all(struct sb_gate *gate)
 
 int sb_gate_open(struct sb_gate *gate, struct sb_server *server, enum sb_gate_role role)
 {
-    *gate = (struct sb_gate){ .server = server, .role = role, .lock_fd = -1 };
+    *gate = (struct sb_gate){ .server = server, .role = role, .lock_fd = -1, .slot = sb_slot_current() };
     gate->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     int r = gate->epoll_fd < 0 ? -errno : 0;
     pthread_sigmask(SIG_SETMASK, NULL, &gate->mask);
@@ -93,11 +109,14 @@ int sb_gate_open(struct sb_gate *gate, struct sb_server *server, enum sb_gate_ro
         r = watch_all(gate);
     if (r < 0)
         sb_gate_close(gate);
+    else
+        show_accepting(gate, true);
     return r;
 }
 
 void sb_gate_close(struct sb_gate *gate)
 {
+    show_accepting(gate, false);
     if (gate->book)
         sb_book_close(gate->book);
     sb_fd_close(&gate->lock_fd);
@@ -213,6 +232,8 @@ int sb_gate_take(struct sb_gate *gate, uint32_t source, struct sb_request **ret_
 {
     struct sb_server *server = gate->server;
     struct sb_request *request;
+    if (source < SB_SOURCE_STOP && sb_listener_fileno(server->listeners[source]) < 0)
+        return -EAGAIN;         /* under reuseport not every loop has a socket at each address */
     int r = source == SB_SOURCE_CHANNEL ? sb_channel_receive(server, &request)
                                         : methods(server)->get_request(server->listeners[source], &request);
     gate->hot = r == 0 && gate->sources == 1 && !(server->traits & SB_DISPATCHES);
@@ -246,6 +267,7 @@ static int wait_for_events(struct sb_gate *gate, int64_t deadline_ns)
     if (n < 0)
         return error == EINTR ? -EAGAIN : -error;
     if (tells_end(gate)) {
+        gate->owes |= sb_gate_is_told_of_callers(gate);
         gate->n_events = 0;
         sb_signals_recheck(&gate->server->signals);
         return -EAGAIN;
@@ -290,15 +312,47 @@ static int count_waiting(const struct sb_gate *gate, int unknown)
     return count;
 }
 
+bool sb_gate_is_told_of_callers(const struct sb_gate *gate)
+{
+    for (int i = gate->next_event; i < gate->n_events; i++)
+        if (gate->events[i].data.u32 < SB_SOURCE_STOP)
+            return true;
+    return false;
+}
+
+/* Whom a successor serves need not be taken here, but of whom the kernel has told us it may have told nobody else. */
+static int count_last_calls(const struct sb_gate *gate)
+{
+    const struct sb_server *server = gate->server;
+    bool patient = sb_signals_patient(&server->signals);
+    if (gate->role != SB_GATE_WORKER && !passes_on(gate))
+        return 0;
+    if (patient && !gate->owes && !sb_gate_is_told_of_callers(gate))
+        return 0;
+    if (patient && gate->role == SB_GATE_WORKER && !(server->traits & SB_DISPATCHES))
+        return 1;
+    return count_waiting(gate, server->config.request_queue_size);
+}
+
 /* The first look after a stop. Who comes later may find the door closed. */
 static void begin_closing(struct sb_gate *gate)
 {
-    const struct sb_server *server = gate->server;
     gate->closing = true;
+    gate->last_calls = count_last_calls(gate);
     gate->n_events = gate->next_event = 0;
-    epoll_ctl(gate->epoll_fd, EPOLL_CTL_DEL, server->signals.stop.fd, NULL);
-    if (gate->role == SB_GATE_WORKER || passes_on(gate))
-        gate->last_calls = count_waiting(gate, server->config.request_queue_size);
+    epoll_ctl(gate->epoll_fd, EPOLL_CTL_DEL, gate->server->signals.stop.fd, NULL);
+}
+
+/* A successor may have taken them. */
+static bool somebody_waits(const struct sb_gate *gate)
+{
+    const struct sb_server *server = gate->server;
+    for (unsigned i = 0; i < server->n_listeners; i++) {
+        struct pollfd callers = { .fd = sb_listener_fileno(server->listeners[i]), .events = POLLIN };
+        if (poll(&callers, 1, 0) != 0)
+            return true;
+    }
+    return false;
 }
 
 int sb_gate_take_waiting(struct sb_gate *gate, struct sb_request **ret_request)
@@ -317,7 +371,7 @@ int sb_gate_take_waiting(struct sb_gate *gate, struct sb_request **ret_request)
     return -ECANCELED;
 }
 
-bool sb_gate_must_end(struct sb_gate *gate)
+static bool must_end(struct sb_gate *gate)
 {
     struct sb_server *server = gate->server;
     if (sb_batches_waiting(server) >= 0)
@@ -328,7 +382,17 @@ bool sb_gate_must_end(struct sb_gate *gate)
         return false;
     if (!gate->closing)
         begin_closing(gate);
+    if (gate->last_calls > 0 && sb_signals_patient(&server->signals) && !somebody_waits(gate))
+        return true;
     return gate->last_calls == 0 || sb_drain_deadline_ns(server) <= sb_now_ns();
+}
+
+bool sb_gate_must_end(struct sb_gate *gate)
+{
+    bool ends = must_end(gate);
+    if (ends)
+        show_accepting(gate, false);
+    return ends;
 }
 
 /* --- all together ------------------------------------------------------------------------------------------------- */

@@ -20,6 +20,7 @@ enum sb_gate_source {
 struct sb_gate {
     struct sb_server *server;
     enum sb_gate_role role;
+    struct sb_slot *slot;       /* the loop's */
     struct sb_book *book;       /* of the loop: its requests, and its place for the next one */
     int epoll_fd;
     unsigned fruitless;         /* looks in a row that were called for and found nothing */
@@ -30,6 +31,8 @@ struct sb_gate {
     bool hot;                   /* the only source had a request last time, handled here: another may wait by now */
     struct epoll_event events[16];
     int n_events, next_event;
+    bool accepts;               /* as the scoreboard shows it */
+    bool owes;                  /* it was told of callers, perhaps alone, and has not looked */
     bool closing;               /* a stop was seen: who is there already is taken, */
     int last_calls;             /* at most so many */
     bool muted;                 /* of a loop that waits by other means (fiber/gate_poll.h): sees no listener now */
@@ -61,12 +64,13 @@ void sb_gate_tire(struct sb_gate *gate);
 /* What a gate is made of. watch: one more descriptor, if it is one, as a source; watch_sources: the listeners or the
  * channel, as far as it takes requests. take: a request from such a source: 1, -EAGAIN: none, or -errno. take_waiting:
  * one of the last calls of a gate that is closing; -ECANCELED: there are no more. reads_channel: whether others accept
- * for it. must_end: whether its loop shall end; what a batch has taken already is served. */
+ * for it. is_told_of_callers: whether there are any whom it has not looked for yet. must_end: whether its loop shall end; what a batch has taken already is served. */
 int sb_gate_watch(struct sb_gate *gate, int fd, uint32_t events, uint32_t source);
 int sb_gate_watch_sources(struct sb_gate *gate);
 int sb_gate_take(struct sb_gate *gate, uint32_t source, struct sb_request **ret_request);
 int sb_gate_take_waiting(struct sb_gate *gate, struct sb_request **ret_request);
 bool sb_gate_reads_channel(const struct sb_gate *gate);
+bool sb_gate_is_told_of_callers(const struct sb_gate *gate);
 bool sb_gate_must_end(struct sb_gate *gate);
 
 #endif

@@ -3,12 +3,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/param.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "classes.h"
+#include "generation.h"
 #include "ground/descriptor.h"
 #include "ground/inherited.h"
 #include "handlers.h"
@@ -38,7 +41,10 @@ int sb_listener_count_waiting(const struct sb_listener *listener)
 {
     struct tcp_info info;
     socklen_t size = sizeof info;
-    if (getsockopt(sb_listener_fileno(listener), IPPROTO_TCP, TCP_INFO, &info, &size) < 0)
+    int fd = sb_listener_fileno(listener);
+    if (fd < 0)
+        return 0;
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) < 0)
         return -1;
     return info.tcpi_unacked;
 }
@@ -110,13 +116,22 @@ static int check_discipline(const struct sb_listener *listener)
         why = "pass hands over connections, and this address has none";
     if (accept == SB_ACCEPT_REUSEPORT && listener->address.sa.sa_family == AF_UNIX)
         why = "reuseport is for tcp and udp";
-    if (accept == SB_ACCEPT_REUSEPORT && listener->inherited)
+    if (accept == SB_ACCEPT_REUSEPORT && listener->origin == SB_INHERITED)
         why = "reuseport binds a socket for each worker, and this is one that is bound already";
     if (!why)
         return 0;
     sb_server_log(listener->server, SB_LOG_ERROR, "the accept discipline does not suit %s: %s; choose shared",
                   sb_address_scheme(&listener->address), why);
     return -EINVAL;
+}
+
+/* Of what is taken over there may be too few sockets: one for each loop under reuseport. */
+static bool lacks_sockets(const struct sb_listener *listener)
+{
+    bool lacks = listener->origin == SB_BOUND;
+    for (unsigned i = 0; listener->fds && !listener->further && i < listener->server->crew.loops; i++)
+        lacks |= listener->fds[i] < 0;
+    return lacks;
 }
 
 /* ret_step: what failed, to be said; NULL where that has been said. */
@@ -130,7 +145,7 @@ static int activate(struct sb_listener *listener, const char **ret_step)
         *ret_step = NULL;
         return r;
     }
-    r = listener->inherited ? 0 : methods(server)->server_bind(listener);
+    r = lacks_sockets(listener) ? methods(server)->server_bind(listener) : 0;
     if (r < 0) {
         *ret_step = "bind";
         return r;
@@ -169,7 +184,7 @@ static int conclude(struct sb_server *server, struct sb_listener *listener, int 
     }
     if (step)
         sb_server_log(server, level, "cannot %s %s: %s%s", step, name, strerror(-r), advice(r));
-    if (listener && listener->inherited)
+    if (listener && listener->origin == SB_INHERITED)
         listener->fd = -1;
     if (listener)
         sb_listener_free(listener);
@@ -273,7 +288,7 @@ static int add_inherited(struct sb_server *server, const char *text)
     struct sb_listener *listener = new_listener(server, &address);
     r = listener ? prepare(fd) : -ENOMEM;
     if (listener) {
-        listener->inherited = true;
+        listener->origin = SB_INHERITED;
         listener->fd = fd;
     }
     if (r == 0)
@@ -281,12 +296,71 @@ static int add_inherited(struct sb_server *server, const char *text)
     return conclude(server, listener, r, step, SB_LOG_ERROR, text);
 }
 
+/* --- sockets of the generation before ----------------------------------------------------------------------------- */
+
+static struct sb_listener *new_successor(struct sb_server *server, int fd)
+{
+    char text[32];
+    struct sb_address address;
+    const char *why;
+    snprintf(text, sizeof text, SB_INHERITED_PREFIX "%d", fd);
+    if (sb_inherited_find(text, &address, &why) < 0)
+        return NULL;
+    struct sb_listener *listener = new_listener(server, &address);
+    if (listener) {
+        listener->origin = SB_TAKEN_OVER;
+        listener->fd = fd;
+    }
+    return listener;
+}
+
+/* Takes so many sockets as one listener. */
+static int give_each(struct sb_listener *listener, const int *fds, unsigned count)
+{
+    unsigned loops = listener->server->crew.loops;
+    listener->fds = malloc(loops * sizeof *fds);
+    for (unsigned i = 0; listener->fds && i < loops; i++)
+        listener->fds[i] = i < count ? fds[i] : -1;
+    return listener->fds ? 0 : -ENOMEM;
+}
+
+/* One listener for each socket, or, under reuseport, for as many as there are loops: all of them are waited at, and none
+ * is ever closed before the server's end, so nobody who waits in one is lost. */
+static int add_successors(struct sb_server *server, struct sb_held *held)
+{
+    bool each = server->config.accept == SB_ACCEPT_REUSEPORT;
+    unsigned step_size = each ? server->crew.loops : 1;
+    int r = 0;
+    for (unsigned i = 0; r == 0 && i < held->count; i += step_size) {
+        const char *step = "take over";
+        struct sb_listener *listener = new_successor(server, held->fds[i]);
+        r = listener ? 0 : -ENOMEM;
+        if (listener)
+            listener->further = i > 0;
+        if (r == 0 && each)
+            r = give_each(listener, held->fds + i, MIN(held->count - i, step_size));
+        if (r == 0)
+            r = activate(listener, &step);
+        r = conclude(server, listener, r, step, SB_LOG_ERROR, held->bound);
+    }
+    held->count = 0;
+    return r;
+}
+
+static int take_over(struct sb_server *server, struct sb_held *held)
+{
+    int r = 0;
+    for (; r == 0 && held; held = sb_held_next(held))
+        r = add_successors(server, held);
+    return r;
+}
+
 /* --- all of them -------------------------------------------------------------------------------------------------- */
 
-int sb_listener_add(struct sb_server *server, const char *text)
+static int add_new(struct sb_server *server, const char *text)
 {
     struct sb_address *list;
-    unsigned count, had = server->n_listeners;
+    unsigned count;
     const char *why;
     if (strncmp(text, SB_INHERITED_PREFIX, strlen(SB_INHERITED_PREFIX)) == 0)
         return add_inherited(server, text);
@@ -297,6 +371,20 @@ int sb_listener_add(struct sb_server *server, const char *text)
     }
     r = add_all(server, list, count);
     free(list);
+    return r;
+}
+
+int sb_listener_add(struct sb_server *server, const char *text)
+{
+    struct sb_generation *generation = server->config.generation;
+    unsigned had = server->n_listeners;
+    int call = generation ? sb_generation_call(generation, text) : 0;
+    if (call < 0)
+        return call;
+    struct sb_held *held = generation ? sb_held_find(generation->held, call, text) : NULL;
+    int r = held ? take_over(server, held) : add_new(server, text);
+    for (unsigned i = had; i < server->n_listeners; i++)
+        server->listeners[i]->call = call;
     while (r < 0 && server->n_listeners > had)
         sb_listener_free(server->listeners[--server->n_listeners]);
     return r;

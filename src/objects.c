@@ -14,7 +14,10 @@ void sb_server_log(const struct sb_server *server, enum sb_log_level level, cons
 
 const char *sb_server_address(const struct sb_server *server, unsigned n)
 {
-    return n < server->n_listeners ? server->listeners[n]->text : NULL;
+    for (unsigned i = 0; i < server->n_listeners; i++)
+        if (!server->listeners[i]->further && n-- == 0)
+            return server->listeners[i]->text;
+    return NULL;
 }
 
 void *sb_server_data(const struct sb_server *server)

@@ -22,9 +22,16 @@ struct sb_listener {
     char text[SB_ADDRESS_TEXT_SIZE];
     int fd;                         /* -1 once closed */
     bool tells_local;               /* datagrams at a wildcard say at which of our addresses they have come */
-    bool inherited;                 /* fd://N: bound by somebody else */
-    int *fds;                       /* reuseport: one for each loop of the server, fds[0] == fd; else NULL */
-    char *unlink_path;              /* a Unix socket's file that this process made, or NULL */
+    unsigned call;                  /* of a generation's: which of its addresses (generation.h) */
+    enum sb_origin {
+        SB_BOUND,                   /* here, */
+        SB_INHERITED,               /* fd://N: by somebody else, */
+        SB_TAKEN_OVER,              /* or by the generation before, whose it was */
+    } origin;
+    bool further;                   /* more sockets of the address that the listener before it has */
+    int *fds;                       /* reuseport: one for each loop of the server, fds[0] == fd, of a further listener
+                                     * -1 where there are no more; else NULL */
+    char *unlink_path;              /* a Unix socket's file that this process has to remove, or NULL */
     dev_t device;                   /* and which file that is, for another server may have put its own in the place */
     ino_t inode;
 };

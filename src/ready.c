@@ -1,5 +1,9 @@
 #include "ready.h"
 
+#include <stdlib.h>
+
+#include "generation.h"
+
 void sb_ready_reset(struct sb_server *server)
 {
     __atomic_store_n(&server->crew.board->ready, 0, __ATOMIC_RELEASE);
@@ -16,8 +20,44 @@ void sb_ready_here(struct sb_server *server)
         sb_ready_tell(server);
 }
 
+static unsigned sockets_of(const struct sb_listener *listener, int *fds)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < (listener->fds ? listener->server->crew.loops : 1); i++) {
+        fds[count] = listener->fds ? listener->fds[i] : listener->fd;
+        count += fds[count] >= 0;
+    }
+    return count;
+}
+
+static void tell_listener(struct sb_generation *generation, struct sb_listener *listener)
+{
+    int *fds = malloc(listener->server->crew.loops * sizeof *fds);
+    if (!fds)
+        return;
+    sb_generation_tell_listener(generation, listener->call, listener->text, fds, sockets_of(listener, fds));
+    free(fds);
+    /* The file is now the supervisor's to remove. */
+    free(listener->unlink_path);
+    listener->unlink_path = NULL;
+}
+
+static void tell_supervisor(struct sb_server *server, struct sb_generation *generation)
+{
+    for (unsigned i = 0; i < server->n_listeners; i++)
+        tell_listener(generation, server->listeners[i]);
+    sb_held_finish(generation->held);
+    sb_generation_tell_ready(generation, sb_server_strategy(server), sb_server_handler_name(server),
+                             server->crew.board_fd);
+}
+
 void sb_ready_tell(struct sb_server *server)
 {
-    if (server->config.ready && sb_is_ready(server) && !atomic_exchange(&server->told_ready, true))
+    struct sb_generation *generation = server->config.generation;
+    if (!sb_is_ready(server) || atomic_exchange(&server->told_ready, true))
+        return;
+    if (generation && !generation->told)
+        tell_supervisor(server, generation);
+    if (server->config.ready)
         server->config.ready(server->config.data);
 }

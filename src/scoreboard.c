@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -76,6 +77,18 @@ struct sb_totals sb_scoreboard_totals(const struct sb_scoreboard *board)
     return totals;
 }
 
+bool sb_scoreboard_accepts(const struct sb_scoreboard *board)
+{
+    bool accepts = GET(board->stopping) == 0 || GET(board->accepting) > 0;
+    /* A loop that handles a request itself will find the stop when it looks up. */
+    for (unsigned i = 0; !accepts && i < board->slot_count; i++) {
+        const struct sb_slot *slot = sb_board_slot(board, i);
+        uint32_t state = GET(slot->state);
+        accepts = (state == SB_STARTING || state == SB_WAITING) && GET(slot->accepts);
+    }
+    return accepts;
+}
+
 const struct sb_trace_event *sb_scoreboard_trace(const struct sb_scoreboard *board, unsigned *ret_count)
 {
     uint64_t count = GET(board->trace_count);
@@ -85,8 +98,8 @@ const struct sb_trace_event *sb_scoreboard_trace(const struct sb_scoreboard *boa
 
 /* --- finding one -------------------------------------------------------------------------------------------------- */
 
-/* The board among the descriptors of a process: /proc/PID/fd/N is a link to "/memfd:NAME (deleted)". */
-static int find_board(int folder_fd)
+/* A memfd among the descriptors of a process: /proc/PID/fd/N is a link to "/memfd:NAME (deleted)". */
+static int find_memfd(int folder_fd, const char *name)
 {
     int found = -ENOENT;
     DIR *folder = fdopendir(folder_fd);
@@ -96,10 +109,11 @@ static int find_board(int folder_fd)
         return r;
     }
     for (struct dirent *entry; found == -ENOENT && (entry = readdir(folder)) != NULL;) {
-        char target[64] = "";
+        char target[64] = "", wanted[64];
+        snprintf(wanted, sizeof wanted, "/memfd:%s", name);
         if (readlinkat(dirfd(folder), entry->d_name, target, sizeof target - 1) < 0)
             continue;
-        if (strncmp(target, "/memfd:" SB_BOARD_NAME, strlen("/memfd:" SB_BOARD_NAME)) == 0)
+        if (strncmp(target, wanted, strlen(wanted)) == 0)
             found = openat(dirfd(folder), entry->d_name, O_RDONLY | O_CLOEXEC);
         if (found == -1)
             found = -errno;
@@ -108,7 +122,15 @@ static int find_board(int folder_fd)
     return found;
 }
 
-static int map_board(int fd, const struct sb_scoreboard **ret_board)
+static int open_memfd(pid_t pid, const char *name)
+{
+    char path[32];
+    snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
+    int folder_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return folder_fd < 0 ? -errno : find_memfd(folder_fd, name);
+}
+
+int sb_board_map(int fd, const struct sb_scoreboard **ret_board)
 {
     struct stat status;
     if (fstat(fd, &status) < 0)
@@ -128,23 +150,136 @@ static int map_board(int fd, const struct sb_scoreboard **ret_board)
     return 0;
 }
 
-int sb_scoreboard_open(pid_t pid, const struct sb_scoreboard **ret_board)
+/* fd: the board's, or -errno. */
+static int map_and_close(int fd, const struct sb_scoreboard **ret_board)
 {
-    char path[32];
-    snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
-    int folder_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (folder_fd < 0)
-        return -errno;
-    int fd = find_board(folder_fd);
     if (fd < 0)
         return fd;
-    int r = map_board(fd, ret_board);
+    int r = sb_board_map(fd, ret_board);
     close(fd);
     return r;
+}
+
+static const struct sb_ledger_entry *find_serving(const struct sb_ledger *ledger)
+{
+    for (unsigned i = 0; i < SB_GENERATIONS_MAX; i++)
+        if (ledger->entries[i].state == SB_GENERATION_SERVING)
+            return &ledger->entries[i];
+    return NULL;
+}
+
+int sb_scoreboard_open(pid_t pid, const struct sb_scoreboard **ret_board)
+{
+    struct sb_ledger ledger;
+    int r = sb_ledger_read(pid, &ledger);
+    if (r == -ENOENT)
+        return map_and_close(open_memfd(pid, SB_BOARD_NAME), ret_board);
+    const struct sb_ledger_entry *serving = r == 0 ? find_serving(&ledger) : NULL;
+    if (r < 0 || !serving)
+        return r < 0 ? r : -ENOENT;
+    return sb_ledger_open_board(&ledger, serving, ret_board);
 }
 
 void sb_scoreboard_close(const struct sb_scoreboard *board)
 {
     if (board)
         munmap((void *)board, sb_board_size(board->slot_count, board->trace_room));
+}
+
+/* --- generations -------------------------------------------------------------------------------------------------- */
+
+const char *sb_generation_state_name(uint32_t state)
+{
+    static const char *const names[] = { "none", "starting", "ready", "serving", "retiring" };
+    return state < sizeof names / sizeof *names ? names[state] : "unknown";
+}
+
+/* Until nobody has written meanwhile. Its writer only ever copies memory in between. */
+static void copy_ledger(const struct sb_ledger *shared, struct sb_ledger *ret_ledger)
+{
+    uint32_t before, after;
+    do {
+        before = __atomic_load_n(&shared->sequence, __ATOMIC_ACQUIRE);
+        memcpy(ret_ledger, shared, sizeof *shared);
+        __atomic_thread_fence(__ATOMIC_ACQUIRE);
+        after = GET(shared->sequence);
+    } while (before != after || before % 2 == 1);
+}
+
+static int read_ledger(int fd, struct sb_ledger *ret_ledger)
+{
+    struct stat status;
+    if (fstat(fd, &status) < 0)
+        return -errno;
+    if (status.st_size != sizeof *ret_ledger)
+        return -EPROTO;
+    const struct sb_ledger *shared = mmap(NULL, sizeof *shared, PROT_READ, MAP_SHARED, fd, 0);
+    if (shared == MAP_FAILED)
+        return -errno;
+    bool good = shared->magic == SB_LEDGER_MAGIC && shared->version == SB_LEDGER_VERSION;
+    if (good)
+        copy_ledger(shared, ret_ledger);
+    munmap((void *)shared, sizeof *shared);
+    return good ? 0 : -EPROTO;
+}
+
+int sb_ledger_read(pid_t pid, struct sb_ledger *ret_ledger)
+{
+    int fd = open_memfd(pid, SB_LEDGER_NAME);
+    if (fd < 0)
+        return fd;
+    int r = read_ledger(fd, ret_ledger);
+    close(fd);
+    return r;
+}
+
+int sb_ledger_find(const char *name, struct sb_ledger *ret_ledger)
+{
+    int r = -ENOENT;
+    struct sb_ledger ledger;
+    DIR *folder = opendir("/proc");
+    if (!folder)
+        return -errno;
+    for (struct dirent *entry; r < 0 && (entry = readdir(folder)) != NULL;) {
+        pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
+        if (pid <= 0 || sb_ledger_read(pid, &ledger) < 0 || strcmp(ledger.name, name) != 0 || ledger.pid != pid)
+            continue;
+        *ret_ledger = ledger;
+        r = 0;
+    }
+    closedir(folder);
+    return r;
+}
+
+int sb_ledger_open_board(const struct sb_ledger *ledger, const struct sb_ledger_entry *entry,
+                         const struct sb_scoreboard **ret_board)
+{
+    char path[48];
+    if (entry->board_fd < 0)
+        return -ENOENT;
+    snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)ledger->pid, (int)entry->board_fd);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    return map_and_close(fd < 0 ? -errno : fd, ret_board);
+}
+
+struct sb_totals sb_ledger_totals(const struct sb_ledger *ledger)
+{
+    const struct sb_scoreboard *board;
+    struct sb_totals all = { .served = ledger->served, .errors = ledger->errors, .left = ledger->left,
+                             .truncated = ledger->truncated, .held_up = ledger->held_up };
+    for (unsigned i = 0; i < SB_GENERATIONS_MAX; i++) {
+        if (ledger->entries[i].state == SB_GENERATION_NONE ||
+            sb_ledger_open_board(ledger, &ledger->entries[i], &board) < 0)
+            continue;
+        struct sb_totals one = sb_scoreboard_totals(board);
+        all.served += one.served;
+        all.errors += one.errors;
+        all.left += one.left;
+        all.truncated += one.truncated;
+        all.held_up += one.held_up;
+        all.workers += one.workers;
+        all.busy += one.busy;
+        sb_scoreboard_close(board);
+    }
+    return all;
 }

@@ -4,8 +4,9 @@
 
 #include <switchboard/scoreboard.h>
 
-/* The memfd by which readers find it. */
+/* The memfds by which readers find them. */
 #define SB_BOARD_NAME "switchboard-scoreboard"
+#define SB_LEDGER_NAME "switchboard-ledger"
 
 #define SB_BOARD_HEADER_SIZE ((sizeof(struct sb_scoreboard) + 127) / 128 * 128)
 
@@ -24,5 +25,8 @@ static inline uint64_t sb_board_size(uint32_t slot_count, uint32_t trace_room)
     return SB_BOARD_HEADER_SIZE + slot_count * (uint64_t)sizeof(struct sb_slot) +
            trace_room * (uint64_t)sizeof(struct sb_trace_event);
 }
+
+/* Maps the board behind a descriptor, which stays the caller's: as sb_scoreboard_open(). */
+int sb_board_map(int fd, const struct sb_scoreboard **ret_board);
 
 #endif

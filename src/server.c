@@ -8,6 +8,7 @@
 #include "channel.h"
 #include "child.h"
 #include "drain.h"
+#include "generation.h"
 #include "ground/clock.h"
 #include "ground/descriptor.h"
 #include "ground/thread.h"
@@ -95,6 +96,8 @@ static struct sb_server *new_server(const struct sb_config *config)
     memset(server, 0, sizeof *server);
     server->config = config ? *config : defaults;
     server->log = log_of(config);
+    if (server->config.generation)
+        sb_generation_overhear(server->config.generation, &server->log);
     server->registry = &sb_registry;
     server->free = free_server;
     server->turn.fd = -1;
@@ -195,6 +198,16 @@ int sb_server_listen(struct sb_server *server, const char *address)
 
 /* --- serving ------------------------------------------------------------------------------------------------------ */
 
+/* A stop that came before there was a server is this one's. */
+static void begin_generation(struct sb_server *server, const struct sb_generation *generation)
+{
+    sb_generation_follow(generation);
+    if (generation->asked == SB_ASKED_STOP_NOW)
+        sb_server_stop_now(server);
+    else if (generation->asked == SB_ASKED_STOP)
+        sb_server_stop(server);
+}
+
 static int begin_serving(struct sb_server *server)
 {
     struct sb_life *life = server->life;
@@ -207,6 +220,8 @@ static int begin_serving(struct sb_server *server)
     sb_signals_reset(&server->signals);
     sb_ready_reset(server);
     sb_child_note_signals(server);
+    if (server->config.generation)
+        begin_generation(server, server->config.generation);
     return 0;
 }
 
@@ -281,6 +296,12 @@ void sb_server_stop(struct sb_server *server)
 void sb_server_stop_now(struct sb_server *server)
 {
     sb_signals_hurry(&server->signals);
+    sb_server_stop(server);
+}
+
+void sb_server_retire(struct sb_server *server)
+{
+    sb_signals_be_patient(&server->signals);
     sb_server_stop(server);
 }
 

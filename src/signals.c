@@ -38,11 +38,16 @@ void sb_signals_hurry(const struct sb_signals *signals)
     sb_wakeup_set(&signals->cut);
 }
 
+void sb_signals_be_patient(const struct sb_signals *signals)
+{
+    __atomic_fetch_or(signals->stopping, SB_PATIENT, __ATOMIC_RELEASE);
+}
+
 void sb_signals_reset(struct sb_signals *signals)
 {
     atomic_store(&signals->drain_deadline_ns, 0);
     sb_wakeup_clear(&signals->cut);
-    __atomic_fetch_and(signals->stopping, ~(uint32_t)SB_HURRYING, __ATOMIC_RELEASE);
+    __atomic_fetch_and(signals->stopping, ~(uint32_t)(SB_HURRYING | SB_PATIENT), __ATOMIC_RELEASE);
 }
 
 int sb_signals_expect_retirement(struct sb_signals *signals, int accepts)

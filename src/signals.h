@@ -7,10 +7,10 @@
 #include <stdint.h>
 #include "ground/wakeup.h"
 
-enum { SB_STOPPING = 1, SB_HURRYING = 2 };
+enum { SB_STOPPING = 1, SB_HURRYING = 2, SB_PATIENT = 4 };
 
 struct sb_signals {
-    uint32_t *stopping;         /* in memory that all processes share: SB_STOPPING, SB_HURRYING */
+    uint32_t *stopping;         /* in memory that all processes share: the bits above */
     struct sb_wakeup stop;      /* ends the loops of all processes */
     struct sb_wakeup cut;       /* ends what still waits when the drain is over */
     struct sb_wakeup retire;    /* this process: ends its loops after max_requests; -1 elsewhere */
@@ -28,14 +28,20 @@ void sb_signals_finish(struct sb_signals *signals);
 void sb_signals_stop(const struct sb_signals *signals);
 void sb_signals_clear(const struct sb_signals *signals);
 
-/* Has all requests of all processes cut off without a drain. Async-signal-safe. reset: before the next serving, with
- * `cut`. */
+/* Has all requests of all processes cut off without a drain; or lets them take as long as they need, before a stop.
+ * Async-signal-safe. reset: before the next serving, with `cut`. */
 void sb_signals_hurry(const struct sb_signals *signals);
+void sb_signals_be_patient(const struct sb_signals *signals);
 void sb_signals_reset(struct sb_signals *signals);
 
 static inline bool sb_signals_hurrying(const struct sb_signals *signals)
 {
     return __atomic_load_n(signals->stopping, __ATOMIC_ACQUIRE) & SB_HURRYING;
+}
+
+static inline bool sb_signals_patient(const struct sb_signals *signals)
+{
+    return __atomic_load_n(signals->stopping, __ATOMIC_ACQUIRE) & SB_PATIENT;
 }
 
 /* The descriptor of stop was readable. Who stops sets the flag and then the descriptor, and a loop that has seen only

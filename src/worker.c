@@ -158,6 +158,7 @@ struct sb_slot *sb_slot_claim(const struct sb_crew *crew, atomic_uint *hint, uns
             atomic_store_explicit(hint, n + 1, memory_order_relaxed);
             PUT(slot->worker, worker);
             PUT(slot->retired, 0);
+            PUT(slot->accepts, 0);
             begin_trace(crew->board, slot, n);
             sb_slot_enter(slot, SB_STARTING);
             return slot;

@@ -19,7 +19,7 @@ extern "C" {
 #pragma GCC visibility push(default)
 
 #define SB_SCOREBOARD_MAGIC 0x7362736bu
-#define SB_SCOREBOARD_VERSION 3
+#define SB_SCOREBOARD_VERSION 4
 #define SB_SLOT_PEER_SIZE 52
 
 enum sb_state {
@@ -45,7 +45,8 @@ struct sb_slot {
     uint64_t truncated;         /* datagrams cut off at max_packet_size */
     uint64_t held_up;           /* of a loop of fibers: how often a handler has held it for too long */
     uint32_t traced;            /* 0: not, else 1 + the slot's number */
-    uint32_t retired;           /* a worker of prefork: takes no more requests */
+    uint16_t retired;           /* a worker of prefork: takes no more requests */
+    uint16_t accepts;           /* a loop that takes requests from listeners */
     uint16_t port;              /* of a traced slot: its caller's now, host byte order; 0: none */
     uint16_t peer_size;         /* sb_address.size of the last caller */
     uint8_t peer[SB_SLOT_PEER_SIZE];    /* the beginning of its sb_address: all of IP's, and of a Unix socket's owner */
@@ -55,13 +56,15 @@ struct sb_scoreboard {
     uint32_t magic, version;
     uint32_t slot_count, slot_size;
     int32_t pid;                /* the server's */
-    uint32_t stopping;          /* 1: a stop was asked for; 2: what runs is to be cut off at once */
+    uint32_t stopping;          /* bits. 1: a stop was asked for; 2: what runs is to be cut off at once; 4: or may take
+                                 * as long as it needs */
     uint64_t started_ns;        /* CLOCK_MONOTONIC */
     char strategy[64], handler[64];
     uint64_t accept_lock[8];    /* the mutex discipline's; not for readers */
     uint32_t trace_room;        /* events that the trace holds; 0: none is kept */
     uint32_t ready;             /* a loop can take a call, or could since serving began */
-    uint8_t padding[24];
+    uint32_t accepting;         /* loops that take requests to pass them on to workers */
+    uint8_t padding[20];
     uint64_t trace_count;       /* events that have happened; those beyond trace_room were dropped */
 };
 
@@ -79,8 +82,9 @@ struct sb_totals {
     unsigned workers, busy;     /* slots alive, and those reading, handling, writing, sleeping or closing */
 };
 
-/* The board of a running server, mapped read-only through /proc/PID/fd. -ENOENT: no such server, -EACCES: not ours,
- * -EPROTO: another version. *ret_board is the caller's: sb_scoreboard_close(). */
+/* The board of a running server, mapped read-only through /proc/PID/fd; of a supervisor's (generation.h), that of the
+ * generation which serves. -ENOENT: no such server, or no generation yet, -EACCES: not ours, -EPROTO: another version.
+ * *ret_board is the caller's: sb_scoreboard_close(). */
 int sb_scoreboard_open(pid_t pid, const struct sb_scoreboard **ret_board);
 void sb_scoreboard_close(const struct sb_scoreboard *board);
 
@@ -101,8 +105,60 @@ const struct sb_trace_event *sb_scoreboard_trace(const struct sb_scoreboard *boa
 
 struct sb_totals sb_scoreboard_totals(const struct sb_scoreboard *board);
 
+/* Whether a loop of any of its processes may take another request. */
+bool sb_scoreboard_accepts(const struct sb_scoreboard *board);
+
 /* "free", "starting", ... */
 const char *sb_state_name(uint32_t state);
+
+/* --- generations -------------------------------------------------------------------------------------------------- */
+
+#define SB_LEDGER_MAGIC 0x73626c64u
+#define SB_LEDGER_VERSION 1
+#define SB_GENERATIONS_MAX 64
+
+enum sb_generation_state {
+    SB_GENERATION_NONE,         /* the place is free */
+    SB_GENERATION_STARTING,
+    SB_GENERATION_READY,        /* takes requests, beside the one that serves */
+    SB_GENERATION_SERVING,
+    SB_GENERATION_RETIRING,     /* takes none any more, but has some left */
+};
+
+/* What a supervisor (generation.h) writes down: which generations there are, and what those that have ended did. */
+struct sb_ledger {
+    uint32_t magic, version;
+    uint32_t sequence;          /* odd: it is being changed; not for readers of a copy */
+    int32_t pid;                /* the supervisor's */
+    uint64_t started_ns;        /* CLOCK_MONOTONIC */
+    char name[64];              /* "": none */
+    char control[108];          /* a Unix socket's path as the supervisor sees it, "": none */
+    uint32_t ended;             /* generations that have, and what they did: */
+    uint64_t served, errors, left, truncated, held_up;
+    struct sb_ledger_entry {
+        uint32_t number;        /* from 1 */
+        uint32_t state;         /* enum sb_generation_state */
+        int32_t pid;
+        int32_t board_fd;       /* the supervisor's descriptor of its board; -1: none yet */
+        uint64_t since_ns;      /* CLOCK_MONOTONIC, when state was entered */
+    } entries[SB_GENERATIONS_MAX];
+};
+
+/* A copy of a supervisor's ledger, all of one instant. -ENOENT: no such supervisor; else as sb_scoreboard_open(). */
+int sb_ledger_read(pid_t pid, struct sb_ledger *ret_ledger);
+
+/* The supervisor of that name among the processes that we may look into. -ENOENT: there is none. */
+int sb_ledger_find(const char *name, struct sb_ledger *ret_ledger);
+
+/* The board of a generation, as sb_scoreboard_open(). */
+int sb_ledger_open_board(const struct sb_ledger *ledger, const struct sb_ledger_entry *entry,
+                         const struct sb_scoreboard **ret_board);
+
+/* All that the server has done: the generations that have ended, and those that are there. */
+struct sb_totals sb_ledger_totals(const struct sb_ledger *ledger);
+
+/* "starting", "serving", ... */
+const char *sb_generation_state_name(uint32_t state);
 
 /* This process's own server. */
 struct sb_server;

@@ -20,6 +20,7 @@ extern "C" {
 #pragma GCC visibility push(default)
 
 struct sb_server;
+struct sb_generation;
 
 /* How the workers of prefork and prethread share a listener (UNP, chapter 30). */
 enum sb_discipline {
@@ -62,6 +63,8 @@ struct sb_config {
     bool block_on_close;        /* false: close does not wait */
     bool daemon_threads;        /* true: close does not wait for threads; what they use is freed by the last of them */
     const char *const *options; /* "key=value" or "handler.key=value", NULL-terminated; NULL: none */
+    struct sb_generation *generation;   /* it serves for a supervisor (generation.h): takes over the sockets of the same
+                                 * addresses, and tells that it is ready, or why it is not; NULL: for itself */
     void *data;                 /* the program's own, see sb_server_data() */
     void (*ready)(void *data);  /* called once in each serve_forever and handle_request, when a first loop can take a
                                  * call; in the process that serves, any thread; NULL: not */
@@ -74,7 +77,7 @@ struct sb_config {
     .max_packet_size = 65535, .max_connections = 1000, .queue_size = 128, .max_children = 256,            \
     .max_requests = 0, .stack_size = 65536, .spin_us = 0, .trace = 0, .poll_interval_ms = 500,            \
     .timeout_ms = -1, .idle_timeout_ms = -1, .drain_timeout_ms = 5000, .block_on_close = true,            \
-    .daemon_threads = false, .options = NULL,                                                              \
+    .daemon_threads = false, .options = NULL, .generation = NULL,                                          \
     .data = NULL, .ready = NULL, .log_level = SB_LOG_INFO, .log = NULL }
 
 /* Makes a server: resolves the list, checks the handlers, binds and activates the address (address.h). What fails is
@@ -112,7 +115,11 @@ int sb_server_handle_request(struct sb_server *server);
  * (which then ends as soon as it has taken who is there) and twice. */
 void sb_server_stop(struct sb_server *server);
 
-/* The same, and nobody is waited for: what runs, or is being waited for already, is cut off as at the drain deadline.
+/* The same, for a server that has a successor at its sockets: what runs may take as long as it needs, until
+ * sb_server_stop_now(). */
+void sb_server_retire(struct sb_server *server);
+
+/* sb_server_stop(), and nobody is waited for: what runs, or is being waited for already, is cut off as at the drain deadline.
  * Of the serving that runs, or of the close after it. */
 void sb_server_stop_now(struct sb_server *server);
 

@@ -5,6 +5,7 @@
 #include <switchboard/address.h>
 #include <switchboard/class.h>
 #include <switchboard/frame.h>
+#include <switchboard/generation.h>
 #include <switchboard/handler.h>
 #include <switchboard/request.h>
 #include <switchboard/scoreboard.h>

@@ -68,7 +68,7 @@ void sb_batches_open(struct sb_server *server)
         return;
     for (unsigned i = 0; i < server->n_listeners; i++)
         if (server->listeners[i]->address.socktype == SOCK_DGRAM &&
-            server->listeners[i]->address.sa.sa_family != AF_UNIX)
+            server->listeners[i]->address.sa.sa_family != AF_UNIX && sb_listener_fileno(server->listeners[i]) >= 0)
             sb_worker.batches[i] = new_batch(server->listeners[i]);
 }
 

@@ -78,22 +78,25 @@ static int bind_one(struct sb_listener *listener, int *ret_fd)
     return r;
 }
 
-/* reuseport: the first socket settles the port, the others join it. */
-static int bind_each(struct sb_listener *listener)
+static int make_sockets(struct sb_listener *listener)
 {
     unsigned count = listener->server->crew.loops;
     listener->fds = malloc(count * sizeof *listener->fds);
-    if (!listener->fds)
-        return -ENOMEM;
-    for (unsigned i = 0; i < count; i++)
+    for (unsigned i = 0; listener->fds && i < count; i++)
         listener->fds[i] = -1;
-    for (unsigned i = 0; i < count; i++) {
-        int r = bind_one(listener, &listener->fds[i]);
-        if (r < 0)
-            return r;
-    }
-    listener->fd = listener->fds[0];
-    return 0;
+    return listener->fds ? 0 : -ENOMEM;
+}
+
+/* reuseport: the first socket settles the port, the others join it; and those that are taken over let them. */
+static int bind_each(struct sb_listener *listener)
+{
+    int r = listener->fds ? 0 : make_sockets(listener);
+    for (unsigned i = 0; r == 0 && i < listener->server->crew.loops; i++)
+        r = listener->fds[i] < 0 ? bind_one(listener, &listener->fds[i])
+                                 : set(listener->fds[i], SOL_SOCKET, SO_REUSEPORT, 1);
+    if (r == 0)
+        listener->fd = listener->fds[0];
+    return r;
 }
 
 int sb_tcp_bind(struct sb_listener *listener)
@@ -117,7 +120,7 @@ static int server_activate(struct sb_listener *listener)
         return activate_one(listener, listener->fd);
     int r = 0;
     for (unsigned i = 0; r == 0 && i < listener->server->crew.loops; i++)
-        r = activate_one(listener, listener->fds[i]);
+        r = listener->fds[i] < 0 ? 0 : activate_one(listener, listener->fds[i]);
     return r;
 }
 

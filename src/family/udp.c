@@ -24,8 +24,10 @@ static int server_activate(struct sb_listener *listener)
 {
     int r = 0;
     listener->tells_local = is_wildcard(&listener->address);
-    for (unsigned i = 0; r == 0 && listener->tells_local && i < (listener->fds ? listener->server->crew.loops : 1); i++)
-        r = sb_pktinfo_enable(listener->fds ? listener->fds[i] : listener->fd, listener->address.sa.sa_family);
+    for (unsigned i = 0; r == 0 && listener->tells_local && i < (listener->fds ? listener->server->crew.loops : 1); i++) {
+        int fd = listener->fds ? listener->fds[i] : listener->fd;
+        r = fd < 0 ? 0 : sb_pktinfo_enable(fd, listener->address.sa.sa_family);
+    }
     return r;
 }
 

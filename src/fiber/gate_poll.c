@@ -124,6 +124,7 @@ int sb_gate_mute(struct sb_gate *gate)
     struct sb_places *places = &gate->server->books.places;
     if (!gate->muted) {
         gate->muted = true;
+        gate->owes = sb_gate_is_told_of_callers(gate);
         gate->next_event = gate->n_events = 0;
         unwatch_sources(gate);
         atomic_fetch_add(&places->waiting, 1);
@@ -147,7 +148,7 @@ int sb_gate_unmute(struct sb_gate *gate)
         unwatch_sources(gate);
         return r;
     }
-    gate->muted = gate->watches_room = false;
+    gate->muted = gate->watches_room = gate->owes = false;
     gate->next_event = gate->n_events = 0;
     atomic_fetch_sub(&places->waiting, 1);
     unwatch(gate, places->room.fd);

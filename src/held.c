@@ -1,0 +1,157 @@
+#include "held.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define UNIX_SCHEME "unix:"
+#define UNIXGRAM_SCHEME "unixgram:"
+
+/* --- one address -------------------------------------------------------------------------------------------------- */
+
+/* NULL: it has none. An abstract name has no file either. */
+static const char *path_of(const struct sb_held *held)
+{
+    const char *path = NULL;
+    if (strncmp(held->requested, SB_HELD_FOREIGN, strlen(SB_HELD_FOREIGN)) == 0)
+        return NULL;
+    if (strncmp(held->bound, UNIX_SCHEME, strlen(UNIX_SCHEME)) == 0)
+        path = held->bound + strlen(UNIX_SCHEME);
+    else if (strncmp(held->bound, UNIXGRAM_SCHEME, strlen(UNIXGRAM_SCHEME)) == 0)
+        path = held->bound + strlen(UNIXGRAM_SCHEME);
+    return path && path[0] != '@' ? path : NULL;
+}
+
+static void know_file(struct sb_held *held)
+{
+    struct stat status;
+    const char *path = path_of(held);
+    held->has_file = path && lstat(path, &status) == 0 && S_ISSOCK(status.st_mode);
+    if (!held->has_file)
+        return;
+    held->device = status.st_dev;
+    held->inode = status.st_ino;
+}
+
+static void remove_file(const struct sb_held *held)
+{
+    struct stat status;
+    if (held->has_file && lstat(path_of(held), &status) == 0 && status.st_dev == held->device &&
+        status.st_ino == held->inode)
+        unlink(path_of(held));
+}
+
+static void free_held(struct sb_held *held)
+{
+    if (!held)
+        return;
+    free(held->requested);
+    free(held->bound);
+    free(held->fds);
+    free(held);
+}
+
+static struct sb_held *new_held(unsigned call, const char *requested, const char *bound)
+{
+    struct sb_held *held = calloc(1, sizeof *held);
+    if (!held)
+        return NULL;
+    held->call = call;
+    held->requested = strdup(requested);
+    held->bound = strdup(bound);
+    if (held->requested && held->bound)
+        return held;
+    free_held(held);
+    return NULL;
+}
+
+static int add_fds(struct sb_held *held, const int *fds, unsigned count)
+{
+    int *grown = reallocarray(held->fds, held->count + count, sizeof *fds);
+    if (!grown)
+        return -ENOMEM;
+    memcpy(grown + held->count, fds, count * sizeof *fds);
+    held->fds = grown;
+    held->count += count;
+    return 0;
+}
+
+/* --- all ---------------------------------------------------------------------------------------------------------- */
+
+static bool is_same(const struct sb_held *held, unsigned call, const char *requested)
+{
+    return held->call == call && strcmp(held->requested, requested) == 0;
+}
+
+int sb_held_add(struct sb_held_list *list, unsigned call, const char *requested, const char *bound, const int *fds,
+                unsigned count)
+{
+    struct sb_held *last = TAILQ_LAST(list, sb_held_list);
+    if (count == 0)
+        return 0;
+    if (last && is_same(last, call, requested) && strcmp(last->bound, bound) == 0)
+        return add_fds(last, fds, count);
+    struct sb_held *held = new_held(call, requested, bound);
+    int r = held ? add_fds(held, fds, count) : -ENOMEM;
+    if (r < 0) {
+        free_held(held);
+        return r;
+    }
+    know_file(held);
+    TAILQ_INSERT_TAIL(list, held, link);
+    return 0;
+}
+
+void sb_held_finish(struct sb_held_list *list)
+{
+    struct sb_held *held;
+    while ((held = TAILQ_FIRST(list)) != NULL) {
+        TAILQ_REMOVE(list, held, link);
+        for (unsigned i = 0; i < held->count; i++)
+            close(held->fds[i]);
+        free_held(held);
+    }
+}
+
+static bool has_file(const struct sb_held_list *list, const struct sb_held *wanted)
+{
+    const struct sb_held *held;
+    TAILQ_FOREACH(held, list, link)
+        if (held->has_file && held->device == wanted->device && held->inode == wanted->inode)
+            return true;
+    return false;
+}
+
+void sb_held_replace(struct sb_held_list *list, struct sb_held_list *successors)
+{
+    const struct sb_held *held;
+    TAILQ_FOREACH(held, list, link)
+        if (!has_file(successors, held))
+            remove_file(held);
+    sb_held_finish(list);
+    TAILQ_CONCAT(list, successors, link);
+}
+
+void sb_held_unlink(const struct sb_held_list *list)
+{
+    const struct sb_held *held;
+    TAILQ_FOREACH(held, list, link)
+        remove_file(held);
+}
+
+struct sb_held *sb_held_find(const struct sb_held_list *list, unsigned call, const char *requested)
+{
+    struct sb_held *held;
+    TAILQ_FOREACH(held, list, link)
+        if (is_same(held, call, requested))
+            return held;
+    return NULL;
+}
+
+struct sb_held *sb_held_next(const struct sb_held *held)
+{
+    struct sb_held *next = TAILQ_NEXT(held, link);
+    return next && is_same(next, held->call, held->requested) ? next : NULL;
+}

@@ -1,0 +1,42 @@
+/* Sockets that outlive the server at them: what one generation hands to the next. Knows nothing of servers. Private. */
+#ifndef HELD_H
+#define HELD_H
+
+#include <stdbool.h>
+#include <sys/queue.h>
+#include <sys/types.h>
+
+/* The sockets of one bound address. */
+struct sb_held {
+    TAILQ_ENTRY(sb_held) link;
+    unsigned call;                  /* the how-manieth address a server asked for, from 0: of a name they are several */
+    char *requested, *bound;        /* the text it gave, "localhost:0", and what came of it, "tcp://127.0.0.1:4711" */
+    int *fds;
+    unsigned count;
+    bool has_file;                  /* a Unix socket's, made by a server whose sockets these are; and which it is: */
+    dev_t device;
+    ino_t inode;
+};
+
+TAILQ_HEAD(sb_held_list, sb_held);
+
+/* The text of an address that is a descriptor itself, and so brings no file of ours. */
+#define SB_HELD_FOREIGN "fd://"
+
+/* Adds sockets, which are the list's from then on, to the address that was added last, if they are its. -ENOMEM: they
+ * are still the caller's. */
+int sb_held_add(struct sb_held_list *list, unsigned call, const char *requested, const char *bound, const int *fds,
+                unsigned count);
+
+/* Closes and frees all. replace: by those of `successors`, which is empty then; files that these do not have go. */
+void sb_held_finish(struct sb_held_list *list);
+void sb_held_replace(struct sb_held_list *list, struct sb_held_list *successors);
+
+/* Removes the files that are still theirs. */
+void sb_held_unlink(const struct sb_held_list *list);
+
+/* The first of a call that asked for the same, and those behind it. NULL: none. */
+struct sb_held *sb_held_find(const struct sb_held_list *list, unsigned call, const char *requested);
+struct sb_held *sb_held_next(const struct sb_held *held);
+
+#endif

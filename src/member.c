@@ -1,0 +1,179 @@
+#include "member.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "ground/clock.h"
+#include "ground/descriptor.h"
+#include "ground/passing.h"
+#include "scoreboard.h"
+
+/* --- its start ---------------------------------------------------------------------------------------------------- */
+
+static void be_generation(struct sb_member *member, struct sb_held_list *held, int channel, pid_t supervisor,
+                          struct sb_generation *generation)
+{
+    sb_fd_close(&member->channel);
+    *generation = (struct sb_generation){ .number = member->number, .supervisor = supervisor, .channel = channel,
+                                          .held = held };
+    sb_generation_follow(generation);
+}
+
+/* One that cannot be watched cannot be kept. */
+static int watch(struct sb_member *member)
+{
+    member->pidfd = pidfd_open(member->pid, 0);
+    if (member->pidfd >= 0)
+        return 0;
+    int r = -errno;
+    kill(member->pid, SIGKILL);     /* not reaped yet, so it is that one */
+    while (waitpid(member->pid, NULL, 0) < 0 && errno == EINTR)
+        sb_nap(1);
+    return r;
+}
+
+int sb_member_start(struct sb_member *member, struct sb_held_list *held, struct sb_generation *generation,
+                    sigset_t *ret_mask)
+{
+    int ends[2];
+    pid_t supervisor = getpid();
+    sigset_t all;
+    member->pidfd = member->channel = member->board_fd = -1;
+    member->quit_ns = member->kill_ns = NEVER;
+    member->started_ns = sb_now_ns();
+    member->state = SB_GENERATION_STARTING;
+    TAILQ_INIT(&member->sockets);
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+        return -errno;
+    member->channel = ends[0];
+    fflush(NULL);
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, ret_mask);
+    member->pid = fork();
+    int r = member->pid < 0 ? -errno : 0;
+    if (member->pid == 0) {
+        be_generation(member, held, ends[1], supervisor, generation);
+        return 0;
+    }
+    sigprocmask(SIG_SETMASK, ret_mask, NULL);
+    close(ends[1]);
+    if (r == 0)
+        r = watch(member);
+    if (r < 0)
+        sb_member_forget(member);
+    return r;
+}
+
+/* --- what it tells ------------------------------------------------------------------------------------------------ */
+
+static unsigned split(const char *packet, size_t size, const char *words[SB_TOLD_WORDS])
+{
+    unsigned n = 0;
+    if (size == 0 || packet[size - 1] != '\0')
+        return 0;
+    for (const char *word = packet; word < packet + size && n < SB_TOLD_WORDS; word += strlen(word) + 1)
+        words[n++] = word;
+    return n;
+}
+
+static void close_all(const int *fds, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        close(fds[i]);
+}
+
+static void take_listener(struct sb_member *member, const char *const *words, const int *fds, unsigned count)
+{
+    unsigned call = strtoul(words[1], NULL, 10);
+    if (sb_held_add(&member->sockets, call, words[2], words[3], fds, count) < 0)
+        close_all(fds, count);
+}
+
+static bool take_ready(struct sb_member *member, const char *const *words, int board_fd)
+{
+    member->strategy = strdup(words[1]);
+    member->handler = strdup(words[2]);
+    member->board_fd = board_fd;
+    if (!member->strategy || !member->handler || sb_board_map(board_fd, &member->board) < 0)
+        return false;
+    member->ready_ns = sb_now_ns();
+    return true;
+}
+
+static bool take(struct sb_member *member, const char *const *words, unsigned n, const int *fds, unsigned count)
+{
+    bool starts = member->state == SB_GENERATION_STARTING && !member->board;
+    if (starts && n == 4 && strcmp(words[0], "listener") == 0) {
+        take_listener(member, words, fds, count);
+        return false;
+    }
+    if (starts && n == 3 && count == 1 && strcmp(words[0], "ready") == 0)
+        return take_ready(member, words, fds[0]);
+    if (starts && n == 2 && strcmp(words[0], "refused") == 0 && !member->why)
+        member->why = strdup(words[1]);
+    close_all(fds, count);
+    return false;
+}
+
+/* What it told may stand in the socket after its end. */
+bool sb_member_hear(struct sb_member *member)
+{
+    char packet[SB_TOLD_MAX];
+    const char *words[SB_TOLD_WORDS];
+    int fds[SB_PASSED_MAX];
+    unsigned count;
+    bool ready = false;
+    while (member->channel >= 0) {
+        ssize_t size = recv(member->channel, NULL, 0, MSG_PEEK | MSG_DONTWAIT | MSG_TRUNC);
+        if (size < 0 && (errno == EAGAIN || errno == EINTR))
+            break;
+        size = sb_take_passed(member->channel, packet, sizeof packet, fds, &count);
+        if (size <= 0) {
+            sb_fd_close(&member->channel);
+            break;
+        }
+        ready |= take(member, words, split(packet, size, words), fds, count);
+    }
+    return ready;
+}
+
+/* --- its end ------------------------------------------------------------------------------------------------------ */
+
+void sb_member_signal(const struct sb_member *member, int signo)
+{
+    sigqueue(member->pid, signo, (union sigval){ 0 });      /* reaped by nobody but us, so it is that one */
+}
+
+bool sb_member_reap(struct sb_member *member)
+{
+    return waitpid(member->pid, &member->status, WNOHANG) == member->pid;
+}
+
+void sb_member_describe_end(const struct sb_member *member, char *text, size_t size)
+{
+    int signo = WTERMSIG(member->status);
+    if (WIFSIGNALED(member->status))
+        snprintf(text, size, "was killed by signal %d (%s)", signo, strsignal(signo));
+    else
+        snprintf(text, size, "has ended with status %d", WEXITSTATUS(member->status));
+}
+
+void sb_member_forget(struct sb_member *member)
+{
+    sb_held_finish(&member->sockets);
+    sb_scoreboard_close(member->board);
+    sb_fd_close(&member->pidfd);
+    sb_fd_close(&member->channel);
+    sb_fd_close(&member->board_fd);
+    free(member->strategy);
+    free(member->handler);
+    free(member->why);
+    *member = (struct sb_member){ .state = SB_GENERATION_NONE, .pidfd = -1, .channel = -1, .board_fd = -1 };
+}
