@@ -1,6 +1,8 @@
 #include "base.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <string.h>
 
@@ -8,7 +10,9 @@
 #include "dispatch.h"
 #include "drain.h"
 #include "family/batch.h"
+#include "family/tcp.h"
 #include "ground/clock.h"
+#include "ground/descriptor.h"
 #include "handlers.h"
 #include "listener.h"
 #include "ready.h"
@@ -62,6 +66,42 @@ static int base_serve_forever(struct sb_server *server)
 int sb_base_handle_request(struct sb_server *server)
 {
     return sb_work(server, handle_one);
+}
+
+/* What its own listener would have given it. */
+static int prepare_connection(const struct sb_server *server, int fd)
+{
+    bool blocks = !(server->traits & SB_YIELDS) || server->sockets_block;
+    int flags = fcntl(fd, F_GETFL), nodelay = server->config.disable_nagle_algorithm;
+    if (flags < 0 || fcntl(fd, F_SETFL, blocks ? flags & ~O_NONBLOCK : flags | O_NONBLOCK) < 0 ||
+        fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+        return -errno;
+    if (nodelay)                /* of a Unix socket there is no such thing */
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &nodelay, sizeof nodelay);
+    return sb_fd_settimeout(fd, server->config.idle_timeout_ms);
+}
+
+static int handle_connection(struct sb_gate *gate)
+{
+    struct sb_server *server = gate->server;
+    struct sb_request *request;
+    int r = prepare_connection(server, server->connection_fd);
+    if (r < 0)
+        return r;
+    sb_ready_here(server);
+    if (!sb_share_reserve(&gate->book->share))
+        return -EBUSY;
+    r = sb_tcp_admit(server->listeners[server->n_listeners - 1], server->connection_fd, NULL, &request);
+    if (r < 0)
+        return r;
+    sb_entry_settle(&request->entry);
+    sb_dispatch(gate, request);
+    return 0;
+}
+
+int sb_base_handle_connection(struct sb_server *server)
+{
+    return sb_work(server, handle_connection);
 }
 
 static int base_server_bind(struct sb_listener *listener)

@@ -74,7 +74,7 @@ int sb_channel_receive(struct sb_server *server, struct sb_request **ret_request
     struct passed passed;
     int fds[SB_PASSED_MAX];
     unsigned count;
-    ssize_t n = sb_take_passed(server->channel->in, &passed, sizeof passed, fds, &count);
+    ssize_t n = sb_take_passed(server->channel->in, 0, &passed, sizeof passed, fds, &count);
     if (n < 0)
         return n == -EINTR ? -EAGAIN : (int)n;
     if (n == 0)

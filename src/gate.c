@@ -17,6 +17,8 @@
 #define GIVE_UP_NS (5 * INT64_C(1000000000))
 #define CONTINUED_NS INT64_C(1000000000)
 
+#define OWED_MAX 16
+
 /* --- open and close ----------------------------------------------------------------------------------------------- */
 
 int sb_gate_watch(struct sb_gate *gate, int fd, uint32_t events, uint32_t source)
@@ -320,18 +322,23 @@ bool sb_gate_is_told_of_callers(const struct sb_gate *gate)
     return false;
 }
 
-/* Whom a successor serves need not be taken here, but of whom the kernel has told us it may have told nobody else. */
+/* Whom a successor serves need not be taken here, but of whom the kernel has told us it may have told nobody else. That
+ * is one caller, or few, where it did not see yet that we were awake. */
+static int count_owed(const struct sb_gate *gate)
+{
+    bool handles = gate->role == SB_GATE_WORKER && !(gate->server->traits & SB_DISPATCHES);
+    if (!gate->owes && !sb_gate_is_told_of_callers(gate))
+        return 0;
+    return handles ? 1 : MIN(count_waiting(gate, OWED_MAX), OWED_MAX);
+}
+
 static int count_last_calls(const struct sb_gate *gate)
 {
     const struct sb_server *server = gate->server;
-    bool patient = sb_signals_patient(&server->signals);
     if (gate->role != SB_GATE_WORKER && !passes_on(gate))
         return 0;
-    if (patient && !gate->owes && !sb_gate_is_told_of_callers(gate))
-        return 0;
-    if (patient && gate->role == SB_GATE_WORKER && !(server->traits & SB_DISPATCHES))
-        return 1;
-    return count_waiting(gate, server->config.request_queue_size);
+    return sb_signals_patient(&server->signals) ? count_owed(gate)
+                                                : count_waiting(gate, server->config.request_queue_size);
 }
 
 /* The first look after a stop. Who comes later may find the door closed. */

@@ -64,7 +64,8 @@ void sb_gate_tire(struct sb_gate *gate);
 /* What a gate is made of. watch: one more descriptor, if it is one, as a source; watch_sources: the listeners or the
  * channel, as far as it takes requests. take: a request from such a source: 1, -EAGAIN: none, or -errno. take_waiting:
  * one of the last calls of a gate that is closing; -ECANCELED: there are no more. reads_channel: whether others accept
- * for it. is_told_of_callers: whether there are any whom it has not looked for yet. must_end: whether its loop shall end; what a batch has taken already is served. */
+ * for it. is_told_of_callers: whether there are any whom it has not looked for yet. must_end: whether its loop shall
+ * end; what a batch has taken already is served. */
 int sb_gate_watch(struct sb_gate *gate, int fd, uint32_t events, uint32_t source);
 int sb_gate_watch_sources(struct sb_gate *gate);
 int sb_gate_take(struct sb_gate *gate, uint32_t source, struct sb_request **ret_request);

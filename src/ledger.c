@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "ground/clock.h"
@@ -25,6 +26,19 @@ int sb_ledger_open(struct sb_ledger_book *book, const char *name, const char *co
     strncpy(ledger->control, control ? control : "", sizeof ledger->control - 1);
     __atomic_store_n(&ledger->magic, SB_LEDGER_MAGIC, __ATOMIC_RELEASE);
     return 0;
+}
+
+int sb_ledger_reopen(struct sb_ledger_book *book, int fd)
+{
+    struct stat status;
+    if (fstat(fd, &status) < 0 || status.st_size != sizeof *book->shared)
+        return -EPROTO;
+    struct sb_ledger *ledger = mmap(NULL, sizeof *ledger, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (ledger == MAP_FAILED)
+        return -errno;
+    book->shared = ledger;
+    book->fd = fd;
+    return ledger->magic == SB_LEDGER_MAGIC && ledger->version == SB_LEDGER_VERSION ? 0 : -EPROTO;
 }
 
 void sb_ledger_close(struct sb_ledger_book *book)

@@ -13,6 +13,9 @@ struct sb_ledger_book {
 int sb_ledger_open(struct sb_ledger_book *book, const char *name, const char *control);
 void sb_ledger_close(struct sb_ledger_book *book);
 
+/* The ledger that is behind a descriptor, which is then the book's: -EPROTO: another version's. */
+int sb_ledger_reopen(struct sb_ledger_book *book, int fd);
+
 /* One entry changes. */
 void sb_ledger_write(struct sb_ledger_book *book, unsigned n, const struct sb_ledger_entry *entry);
 

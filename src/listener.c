@@ -296,6 +296,24 @@ static int add_inherited(struct sb_server *server, const char *text)
     return conclude(server, listener, r, step, SB_LOG_ERROR, text);
 }
 
+/* --- a connection that is there already --------------------------------------------------------------------------- */
+
+int sb_listener_add_connection(struct sb_server *server, int fd)
+{
+    struct sb_address address;
+    const char *why = NULL;
+    int r = sb_inherited_find_connection(fd, &address, &why);
+    if (r < 0) {
+        sb_server_log(server, SB_LOG_ERROR, "cannot serve the connection: %s", why);
+        return r;
+    }
+    struct sb_listener *listener = new_listener(server, &address);
+    r = listener ? sb_handlers_check_address(server, listener) : -ENOMEM;
+    if (listener)
+        listener->origin = SB_INHERITED;
+    return conclude(server, listener, r, listener ? NULL : "serve", SB_LOG_ERROR, "the connection");
+}
+
 /* --- sockets of the generation before ----------------------------------------------------------------------------- */
 
 static struct sb_listener *new_successor(struct sb_server *server, int fd)

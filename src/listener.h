@@ -10,6 +10,9 @@
  * reason. */
 int sb_listener_add(struct sb_server *server, const char *address);
 
+/* A listener without a socket, for a connection that was accepted elsewhere, and stays the caller's. */
+int sb_listener_add_connection(struct sb_server *server, int fd);
+
 /* How many callers wait to be taken at the socket of the loop that runs here; -1: only a look can tell. */
 int sb_listener_count_waiting(const struct sb_listener *listener);
 

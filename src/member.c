@@ -131,14 +131,14 @@ bool sb_member_hear(struct sb_member *member)
     unsigned count;
     bool ready = false;
     while (member->channel >= 0) {
-        ssize_t size = recv(member->channel, NULL, 0, MSG_PEEK | MSG_DONTWAIT | MSG_TRUNC);
-        if (size < 0 && (errno == EAGAIN || errno == EINTR))
-            break;
-        size = sb_take_passed(member->channel, packet, sizeof packet, fds, &count);
-        if (size <= 0) {
+        ssize_t size = sb_take_passed(member->channel, MSG_DONTWAIT, packet, sizeof packet, fds, &count);
+        if (size < 0 && size != -EAGAIN && sb_tires(&member->fruitless))
+            sb_nap(SB_TIRED_MS);
+        if (size == 0)
             sb_fd_close(&member->channel);
+        if (size <= 0)
             break;
-        }
+        member->fruitless = 0;
         ready |= take(member, words, split(packet, size, words), fds, count);
     }
     return ready;

@@ -17,6 +17,7 @@ struct sb_member {
     struct sb_held_list sockets;        /* its, as told so far */
     int64_t started_ns, ready_ns, retired_ns;
     int64_t quit_ns, kill_ns;           /* when it is told to end at once, and when it is killed */
+    unsigned fruitless;                 /* looks in a row at what it has told that have failed */
     int status;                         /* once it has ended: of waitpid(2) */
 };
 

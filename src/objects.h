@@ -69,6 +69,7 @@ struct sb_server {
     const struct sb_class *const *family;   /* the type's own: a suffix of its list, or NULL */
     struct sb_listener **listeners;
     unsigned n_listeners;
+    int connection_fd;                  /* of sb_server_handle_connection(), while it runs */
 
     atomic_bool told_ready;             /* ready.h */
     struct sb_reaper *reaper;           /* children of this process (child.h) */

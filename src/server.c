@@ -155,7 +155,7 @@ static int init(struct sb_server *server, const struct sb_class *const *type, co
         r = init_resources(server, init_shared);
     if (r == -ENOMEM)
         sb_server_log(server, SB_LOG_ERROR, "cannot make a server: out of memory");
-    return r < 0 ? r : sb_listener_add(server, address);
+    return r < 0 || !address ? r : sb_listener_add(server, address);
 }
 
 /* A type with a family refuses an address of another; without one, any will do. */
@@ -179,7 +179,7 @@ int sb_server_create(const struct sb_class *const *type, const char *address, co
         return -ENOMEM;
     }
     int r = init(server, type, address, handlers);
-    if (r == 0)
+    if (r == 0 && address)
         r = check_scheme(server);
     if (r < 0) {
         sb_server_destroy(server);
@@ -269,6 +269,21 @@ int sb_server_handle_request(struct sb_server *server)
     if (r < 0)
         return r;
     r = as_another(server, sb_base_handle_request);
+    end_serving(server);
+    return r;
+}
+
+int sb_server_handle_connection(struct sb_server *server, int fd)
+{
+    int r = sb_listener_add_connection(server, fd);
+    if (r == 0)
+        r = check_scheme(server);
+    if (r == 0)
+        r = begin_serving(server);
+    if (r < 0)
+        return r;
+    server->connection_fd = fd;
+    r = as_another(server, sb_base_handle_connection);
     end_serving(server);
     return r;
 }

@@ -1,9 +1,9 @@
 /* The supervisor: generations come, are ready or refused, follow one another, and end. What it promises:
  * switchboard/generation.h. */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,8 +14,7 @@
 
 #include "ground/clock.h"
 #include "ground/descriptor.h"
-#include "ground/wakeup.h"
-#include "member.h"
+#include "renewal.h"
 
 #define MS_NS INT64_C(1000000)
 
@@ -26,33 +25,35 @@ enum {
     FIRST_PAUSE_MS = 100, LAST_PAUSE_MS = 10000,
 };
 
-struct sb_supervisor {
-    struct sb_supervision config;
-    pid_t pid;
-    int epoll_fd, timer_fd;
-    struct sb_wakeup wakeup;                /* of what is asked for, below */
-    atomic_bool reload, stop, stop_now;
-    struct sb_ledger_book ledger;
-    struct sb_member members[SB_GENERATIONS_MAX];
-    unsigned last_number;
-    struct sb_member *serving;              /* NULL: none yet, or it has died */
-    struct sb_member *next;                 /* starts, or is ready and not yet trusted; NULL: none */
-    struct sb_member *former;               /* was asked to retire, and accepts still; NULL: none */
-    struct sb_held_list sockets;            /* of the one that serves */
-    void *wish;                             /* the last that served */
-    bool ending;
-    int status;                             /* of the last that served, once it has ended */
-    int pause_ms;                           /* the last one before a restart; 0: none was needed lately */
-    int64_t restart_ns;                     /* NEVER: none is due */
-    struct sb_generation *generation;       /* in a generation: itself */
-};
-
 /* --- its life ----------------------------------------------------------------------------------------------------- */
+
+static bool is_there(const struct sb_member *member)
+{
+    return member->state != SB_GENERATION_NONE;
+}
 
 static int watch(const struct sb_supervisor *supervisor, int fd)
 {
     struct epoll_event event = { .events = EPOLLIN };
     return epoll_ctl(supervisor->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+}
+
+static int watch_member(const struct sb_supervisor *supervisor, const struct sb_member *member)
+{
+    int r = watch(supervisor, member->pidfd);
+    return r < 0 || member->channel < 0 ? r : watch(supervisor, member->channel);
+}
+
+/* Those that the program before this one has started, if it has; else a ledger is begun. */
+static int take_over(struct sb_supervisor *supervisor)
+{
+    int r = sb_supervisor_restore(supervisor);
+    if (r == 0)
+        return sb_ledger_open(&supervisor->ledger, supervisor->config.name, supervisor->config.control);
+    for (unsigned i = 0; r >= 0 && i < SB_GENERATIONS_MAX; i++)
+        if (is_there(&supervisor->members[i]))
+            r = watch_member(supervisor, &supervisor->members[i]);
+    return r;
 }
 
 static int init(struct sb_supervisor *supervisor)
@@ -66,7 +67,7 @@ static int init(struct sb_supervisor *supervisor)
         r = watch(supervisor, supervisor->wakeup.fd);
     if (r == 0)
         r = watch(supervisor, supervisor->timer_fd);
-    return r < 0 ? r : sb_ledger_open(&supervisor->ledger, supervisor->config.name, supervisor->config.control);
+    return r < 0 ? r : take_over(supervisor);
 }
 
 static bool fits(const char *text, size_t size)
@@ -94,11 +95,6 @@ int sb_supervisor_create(const struct sb_supervision *supervision, struct sb_sup
     }
     *ret_supervisor = supervisor;
     return 0;
-}
-
-static bool is_there(const struct sb_member *member)
-{
-    return member->state != SB_GENERATION_NONE;
 }
 
 static void kill_all(struct sb_supervisor *supervisor)
@@ -134,6 +130,7 @@ void sb_supervisor_destroy(struct sb_supervisor *supervisor)
     sb_held_unlink(&supervisor->sockets);
     sb_held_finish(&supervisor->sockets);
     leave(supervisor);
+    free(supervisor->note);
     free(supervisor);
 }
 
@@ -141,7 +138,7 @@ void sb_supervisor_destroy(struct sb_supervisor *supervisor)
 
 bool sb_supervisor_is_busy(const struct sb_supervisor *supervisor)
 {
-    return supervisor->next || supervisor->former;
+    return sb_supervisor_changes(supervisor);
 }
 
 int sb_supervisor_fileno(const struct sb_supervisor *supervisor)
@@ -198,7 +195,7 @@ static int64_t age_ns(const struct sb_member *member)
 
 /* --- the next one ------------------------------------------------------------------------------------------------- */
 
-/* Signals that came meanwhile were the supervisor's to obey; a handler of its that runs here says so to the generation. */
+/* Signals that came meanwhile were the supervisor's to obey; a handler of its that runs here tells the generation. */
 __attribute__((noreturn)) static void be_generation(struct sb_supervisor *supervisor, struct sb_member *member,
                                                     struct sb_generation *generation, const sigset_t *mask)
 {
@@ -241,21 +238,23 @@ int sb_supervisor_change(struct sb_supervisor *supervisor, void *wish)
     supervisor->next = member;
     supervisor->restart_ns = NEVER;
     write_down(supervisor, member);
-    r = watch(supervisor, member->pidfd);
-    if (r == 0)
-        r = watch(supervisor, member->channel);
+    r = watch_member(supervisor, member);
     if (r < 0)                              /* it ends, and that is found by looking */
         sb_member_signal(member, SIGKILL);
     return 0;
 }
 
-/* The descriptors that a first generation was given by number are its own; the supervisor has them twice. */
-static void close_given(const struct sb_supervisor *supervisor)
+/* A descriptor that was given by number stays under that number, also for a program that is run anew. */
+static void keep_given(const struct sb_supervisor *supervisor)
 {
     const struct sb_held *held;
-    TAILQ_FOREACH(held, &supervisor->sockets, link)
-        if (strncmp(held->requested, SB_HELD_FOREIGN, strlen(SB_HELD_FOREIGN)) == 0)
-            close(atoi(held->requested + strlen(SB_HELD_FOREIGN)));
+    TAILQ_FOREACH(held, &supervisor->sockets, link) {
+        if (strncmp(held->requested, SB_HELD_FOREIGN, strlen(SB_HELD_FOREIGN)) != 0)
+            continue;
+        close(held->fds[0]);
+        held->fds[0] = atoi(held->requested + strlen(SB_HELD_FOREIGN));
+        fcntl(held->fds[0], F_SETFD, FD_CLOEXEC);
+    }
 }
 
 /* The next one serves, and the one before it is asked to retire. */
@@ -285,20 +284,31 @@ static void become_ready(struct sb_supervisor *supervisor, struct sb_member *mem
         return;
     promote(supervisor);
     if (first)
-        close_given(supervisor);
+        keep_given(supervisor);
     report(supervisor, member, (struct sb_change_report){ .change = SB_CHANGE_READY,
                                                           .ready_ns = member->ready_ns - member->started_ns });
+}
+
+/* Its workers that end are busy too, but with themselves. */
+static unsigned count_requests(const struct sb_member *member)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < member->board->slot_count; i++) {
+        uint32_t state = __atomic_load_n(&sb_scoreboard_slot(member->board, i)->state, __ATOMIC_RELAXED);
+        count += state >= SB_READING && state <= SB_SLEEPING;
+    }
+    return count;
 }
 
 /* The one before accepts nobody any more. */
 static void conclude(struct sb_supervisor *supervisor)
 {
     const struct sb_member *former = supervisor->former, *serving = supervisor->serving;
-    unsigned carried = former->board ? sb_scoreboard_totals(former->board).busy : 0;
     supervisor->former = NULL;
     if (serving)
-        report(supervisor, serving, (struct sb_change_report){ .change = SB_CHANGE_DONE, .carried = carried,
-               .ready_ns = serving->ready_ns - serving->started_ns, .took_ns = age_ns(serving) });
+        report(supervisor, serving, (struct sb_change_report){ .change = SB_CHANGE_DONE, .former = former->number,
+               .carried = count_requests(former), .ready_ns = serving->ready_ns - serving->started_ns,
+               .took_ns = age_ns(serving) });
 }
 
 /* --- the end ------------------------------------------------------------------------------------------------------ */
@@ -357,8 +367,8 @@ static void lose(struct sb_supervisor *supervisor, const struct sb_member *died)
         schedule_restart(supervisor, died);
     sb_member_describe_end(died, end, sizeof end);
     if (!supervisor->ending)
-        report(supervisor, died, (struct sb_change_report){ .change = SB_CHANGE_DIED, .why = died->why ? died->why : end,
-               .pause_ns = restarts ? supervisor->pause_ms * MS_NS : 0 });
+        report(supervisor, died, (struct sb_change_report){ .change = SB_CHANGE_DIED,
+               .why = died->why ? died->why : end, .pause_ns = restarts ? supervisor->pause_ms * MS_NS : 0 });
     if (!restarts && !supervisor->ending)
         end_all(supervisor, SIGTERM);
 }

@@ -405,7 +405,7 @@ Test(command, becomes_another_user_once_it_is_bound)
     char file[32], line[128];
     struct passwd *nobody = getpwnam("nobody");
     unsigned real = 0, effective = 0;
-    snprintf(file, sizeof file, "/proc/%d/status", (int)served.pid);
+    snprintf(file, sizeof file, "/proc/%d/status", (int)served.serving);
     FILE *status = fopen(file, "re");
     while (status && fgets(line, sizeof line, status))
         if (sscanf(line, "Uid: %u %u", &real, &effective) == 2)
@@ -451,9 +451,9 @@ Test(command, verbose_prints_process_and_user_of_a_unix_caller)
 Test(command, running_out_of_descriptors_is_said_once_and_recovers)
 {
     struct served served = served_start((const char *const[]){ "upper", "-s", "thread", "tcp://127.0.0.1:0", NULL });
-    int used = count_descriptors(served.pid), fds[6];
+    int used = count_descriptors(served.serving), fds[6];
     struct rlimit limit = { used + 3, used + 3 };
-    cr_assert_eq(prlimit(served.pid, RLIMIT_NOFILE, &limit, NULL), 0);
+    cr_assert_eq(prlimit(served.serving, RLIMIT_NOFILE, &limit, NULL), 0);
     for (int i = 0; i < 6; i++) {
         fds[i] = dial(served.address);
         say(fds[i], "a", 1);

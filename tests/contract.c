@@ -464,10 +464,10 @@ PROMISE(leaves_no_descriptor_thread_or_child_behind, NULL)
     int rounds = 0;
     do {
         cr_assert_lt(rounds++, 20, "it grows with every visit");
-        before = take_census(served.pid);
+        before = take_census(served.serving);
         for (int i = 0; i < 30; i++)
             visit(served.address);
-        now = take_census(served.pid);
+        now = take_census(served.serving);
     } while (grew(&before, &now));
     expect_clean_end(&served);
 }

@@ -107,7 +107,7 @@ class Server:
         assert all(line.startswith('listening ') for line in lines), (lines, self.read_log())
         self.addresses = [line.split()[1] for line in lines]
         self.address = self.addresses[0]
-        self.pid = int(lines[0].rpartition('=')[2])
+        self.pid, = children_of(int(lines[0].rpartition('=')[2]))       # the generation; who watches over it waits
 
     def read_log(self):
         return os.pread(self.log.fileno(), 1 << 20, 0).decode(errors='replace')

@@ -75,7 +75,7 @@ class Killed(unittest.TestCase):
             folder = test.stdout.readline().strip()
             self.addCleanup(shutil.rmtree, folder)
             self.addCleanup(test.stdout.close)
-            servers = until(lambda: len(found := descendants(test.pid)) == 3 and found, 'a server with two workers')
+            servers = until(lambda: len(found := descendants(test.pid)) == 4 and found, 'a server with two workers')
             self.check_gone_with(test.pid, servers)
 
     def test_a_server_ends_with_a_test_in_c(self):

@@ -116,7 +116,7 @@ class KilledWorkers(unittest.TestCase):
     def grown_up(self, served, born):
         """A worker that has been seen for long enough; born: pid -> since when."""
         def find():
-            with open(f'/proc/{served.pid()}/task/{served.pid()}/children', encoding='ascii') as file:
+            with open(f'/proc/{served.serving()}/task/{served.serving()}/children', encoding='ascii') as file:
                 for pid in map(int, file.read().split()):
                     if time.monotonic() - born.setdefault(pid, time.monotonic()) > self.AGE_S:
                         return pid

@@ -205,6 +205,7 @@ class Process:
 
 def normalize(line, is_status=False):
     line = re.sub(r'pid=\d+', 'pid=PID', re.sub(r'127\.0\.0\.1:\d+', '127.0.0.1:PORT', line))
+    line = re.sub(r'\d+\.\d{3} s\b', 'TIME', line)
     return ' '.join(re.sub(r'\d+', '0', line).split()) if is_status else line
 
 
@@ -256,7 +257,7 @@ class Session:
                 break
             # A worker may not yet have come back to waiting.
             assert is_status and time.monotonic() < deadline, '%s: %s' % (command, text)
-        assert (status == 0) != text.startswith('switchboard: '), '%s: status %d: %s' % (command, status, text)
+        assert (status == 0) != bool(re.match(r'switchboard( \w+)?: ', text)), '%s: status %d: %s' % (command, status, text)
 
     def enter(self, line, expected):
         command = self.rewrite(line)
@@ -272,7 +273,7 @@ class Session:
         if words[:2] == ['switchboard', 'new'] and words[2] in self.handlers:
             with open(os.path.join(self.cwd, words[2], words[2] + '.c'), 'w', encoding='utf-8') as file:
                 file.write(self.handlers.pop(words[2]))
-        if words[0] == 'kill':
+        if words[0] == 'kill' or words[:2] == ['switchboard', 'stop']:
             assert self.server.wait() == 0, self.server.read_log()
 
     def run_block(self, block):

@@ -26,7 +26,7 @@ class Ready(unittest.TestCase):
     def test_nothing_is_ready_that_cannot_take_a_call(self):
         for strategy in STRATEGIES:
             with self.subTest(strategy=strategy):
-                served = Served(self, '-s', strategy, 'upper', 'tcp://127.0.0.1:0',
+                served = Served(self, '--unsupervised', '-s', strategy, 'upper', 'tcp://127.0.0.1:0',
                                 under=injected('epoll_create1', 'EMFILE', '1+'))
                 code, text = served.wait()
                 self.assertEqual((served.line, code), ('', 1), text)

@@ -109,6 +109,20 @@ static void print_errors(int fd)
     cr_log_error("%s", text);
 }
 
+/* Who serves is the first child of who watches over it; one that serves once has none. */
+static pid_t first_child(pid_t pid)
+{
+    char path[64];
+    int child = 0;
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)pid, (int)pid);
+    FILE *file = fopen(path, "re");
+    if (file && fscanf(file, "%d", &child) != 1)
+        child = 0;
+    if (file)
+        fclose(file);
+    return child > 0 ? child : pid;
+}
+
 struct served served_start(const char *const *arguments)
 {
     struct served served = { .folder = "/tmp/switchboard.XXXXXX" };
@@ -122,6 +136,7 @@ struct served served_start(const char *const *arguments)
         print_errors(served.err);
     cr_assert(served.address[0], "no ready line but '%s'", line);
     fcntl(served.err, F_SETFL, O_NONBLOCK);
+    served.serving = first_child(served.pid);
     return served;
 }
 

@@ -11,7 +11,8 @@
 #define DEADLINE_MS 120000
 
 struct served {
-    pid_t pid;
+    pid_t pid;                  /* of the command, and so of the supervisor */
+    pid_t serving;              /* of the generation; of --once the same */
     int out, err;               /* pipes of its standard output and standard error */
     char address[160];          /* as its ready line says */
     char folder[32];            /* a temporary one, for Unix sockets */

@@ -13,10 +13,10 @@ SWITCHBOARD = os.environ['SWITCHBOARD']
 
 class Served:
     """`switchboard serve`, until it has ended. under: a command that runs it. waits: for its ready line, or its end.
-    pass_fds: descriptors that it shall have."""
+    pass_fds: descriptors that it shall have. program: the command's file."""
 
-    def __init__(self, test, *arguments, under=(), waits=True, pass_fds=()):
-        command = following(SWITCHBOARD, 'serve', *arguments)
+    def __init__(self, test, *arguments, under=(), waits=True, pass_fds=(), program=SWITCHBOARD):
+        command = following(program, 'serve', *arguments)
         # A pipe that nobody reads would fill up, and hold up who writes to it.
         self.errors = tempfile.TemporaryFile()
         self.process = subprocess.Popen(following(*under, *command), stdout=subprocess.PIPE, stderr=self.errors,
@@ -42,6 +42,11 @@ class Served:
     def pid(self):
         """The server's, which is not the process's when that stands between."""
         return int(re.search(r'pid=(\d+)', self.line).group(1))
+
+    def serving(self):
+        """The pid of the generation that serves."""
+        with open(f'/proc/{self.pid()}/task/{self.pid()}/children', encoding='ascii') as file:
+            return int(file.read().split()[0])
 
     def status(self):
         """What `switchboard status` counts: name -> number."""

@@ -6,6 +6,7 @@
 Nothing here is decided by how long it takes: there are deadlines of minutes, and orders of things.
 """
 import contextlib
+import fcntl
 import functools
 import os
 import re
@@ -15,6 +16,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 import unittest
 
@@ -26,7 +28,8 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 STRATEGIES = ['serial', 'thread', 'pool:2', 'fork', 'prefork:2', 'prethread:2', 'fiber:epoll', 'fiber:uring',
               'prefork:2+thread']
 TCP = 'tcp://127.0.0.1:0'
-ENDING = [signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM]
+STOPPING = [signal.SIGINT, signal.SIGQUIT, signal.SIGTERM]
+ENDING = [signal.SIGHUP, *STOPPING]
 switchboard = None
 
 
@@ -63,6 +66,10 @@ def children_of(pid):
         return []
 
 
+def descendants_of(pid):
+    return [each for child in children_of(pid) for each in [child, *descendants_of(child)]]
+
+
 class Server:
     """`switchboard serve`, in a session of its own."""
 
@@ -74,7 +81,7 @@ class Server:
         line = self.process.stdout.readline().decode()
         assert line.startswith('listening '), (line, self.read_log())
         self.address = line.split()[1]
-        self.workers = children_of(self.process.pid)
+        self.workers = descendants_of(self.process.pid)
 
     def read_log(self):
         return os.pread(self.log.fileno(), 1 << 20, 0).decode(errors='replace')
@@ -135,7 +142,7 @@ class Blocked(Case):
 
     @for_each(strategies)
     def test_a_server_can_be_stopped(self, strategy):
-        for signo in ENDING:
+        for signo in STOPPING:
             server = self.serve('upper', strategy, prepare=start_blocked)
             with server.call() as caller:
                 caller.sendall(b'a')
@@ -212,7 +219,8 @@ class Programs(Case):
         with server.call() as caller:
             caller.sendall(b'a')
             self.assertEqual(caller.recv(10), b'A')
-            for child in until(lambda: children_of(server.process.pid), 'a child'):
+            generation, = children_of(server.process.pid)
+            for child in until(lambda: children_of(generation), 'a child'):
                 for signo in [*ENDING, signal.SIGPIPE]:
                     os.kill(child, signo)
             caller.sendall(b'b')
@@ -251,11 +259,17 @@ class Ending(Case):
     @for_each(strategies)
     def test_a_closed_terminal_ends_it_as_term_does(self, strategy):
         path = os.path.join(self.folder, 'socket')
-        server = self.serve('upper', strategy, 'unix:' + path)
+        ours, theirs = os.openpty()
+
+        def take_terminal():
+            start_plain()
+            fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)
+        server = self.serve('upper', strategy, 'unix:' + path, prepare=take_terminal)
+        os.close(theirs)
         with server.call() as caller:
             caller.sendall(b'a')
             self.assertEqual(caller.recv(10), b'A')
-        os.killpg(server.process.pid, signal.SIGHUP)
+        os.close(ours)
         server.ends()
         self.assertFalse(os.path.exists(path))
 
@@ -299,7 +313,7 @@ class First(Case):
                     time.sleep(0.01)
             server.ends(128 + signal.SIGTERM)
 
-    @for_each(ENDING)
+    @for_each(STOPPING)
     def test_it_stops_in_order(self, signo):
         path = os.path.join(self.folder, 'socket')
         server = self.serve('upper', 'prefork:2', 'unix:' + path, prefix=self.prefix)

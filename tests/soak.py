@@ -50,6 +50,11 @@ def children(pid):
     return sorted(found)
 
 
+def serving(server):
+    """The generation: who watches over it does nothing."""
+    return children(server.pid)[0]
+
+
 def state(pid):
     """'S', 'Z', ... and the start time, which tells a pid from its next owner."""
     fields = read(pid, 'stat').rpartition(')')[2].split()
@@ -198,7 +203,7 @@ def end(server):
 
 
 def load_watched(switchboard, tool, count, server, port):
-    with Zombies(switchboard, server.pid) as zombies:
+    with Zombies(switchboard, serving(server)) as zombies:
         seconds = load(tool, count, port)
     if zombies.found:
         raise Left(f'children stayed zombies: {sorted(set(zombies.found))}')
@@ -214,12 +219,12 @@ def soak(switchboard, tool, strategy, count):
     try:
         load(tool, warm_up, port)
         await_served(switchboard, server.pid, warm_up)
-        after = settled(server.pid)
+        after = settled(serving(server))
         for number in range(1, ROUNDS + 1):
             before = after
             seconds = load_watched(switchboard, tool, count, server, port)
             await_served(switchboard, server.pid, warm_up + number * count)
-            after = census_like(before, server.pid)
+            after = census_like(before, serving(server))
             grown_kb = after.grown_kb(before)
             if grown_kb < allowed_kb:
                 break

@@ -36,7 +36,7 @@ class WhoWasConnectedIsServed(unittest.TestCase):
 
     def check(self, address, *arguments):
         served = Served(self, "-q", "--drain-timeout=%d" % PATIENCE_S, *arguments, "sleep", address)
-        pids = [served.process.pid, *children(served.process.pid)]
+        pids = [served.process.pid, *descendants(served.process.pid)]
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)
         callers = [served.dial() for _ in range(5)]
@@ -91,9 +91,9 @@ class ItReachesEveryLoopOfRetries(unittest.TestCase):
 
     def check(self, strategy, call, error):
         with tempfile.NamedTemporaryFile("r", encoding="utf-8") as trace:
-            served = Served(self, "-q", "--drain-timeout=0.2", "-s", strategy, "upper", "tcp://127.0.0.1:0",
-                            under=("strace", "-f", "-qq", "-o", trace.name, "-e", "trace=" + call,
-                                   "-e", f"inject={call}:error={error}:when=3+"))
+            served = Served(self, "-q", "--unsupervised", "--drain-timeout=0.2", "-s", strategy, "upper",
+                            "tcp://127.0.0.1:0", under=("strace", "-f", "-qq", "-o", trace.name, "-e", "trace=" + call,
+                                                        "-e", f"inject={call}:error={error}:when=3+"))
             caller = served.dial()
             self.addCleanup(caller.close)
             while not self.fails(trace):
@@ -121,9 +121,9 @@ class ItReachesEveryLoopOfRetries(unittest.TestCase):
                     self.check(strategy, call, error)
 
 
-def children(pid):
+def descendants(pid):
     with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
-        return [int(word) for word in file.read().split()]
+        return [each for word in file.read().split() for each in [int(word), *descendants(int(word))]]
 
 
 if __name__ == "__main__":

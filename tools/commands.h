@@ -6,6 +6,9 @@
 int serve_main(int argc, char **argv);
 int list_main(int argc, char **argv);
 int new_main(int argc, char **argv);
+int switch_main(int argc, char **argv);
+int reload_main(int argc, char **argv);
+int stop_main(int argc, char **argv);
 int status_main(int argc, char **argv);
 
 #endif

@@ -32,6 +32,15 @@ _switchboard_addresses() {
     esac
 }
 
+# The pids of servers: of processes of that name those that are not another's child.
+_switchboard_servers() {
+    local pid all
+    all=$(pgrep -x -d ' ' switchboard)
+    for pid in $all; do
+        [[ " $all " == *" $(ps -o ppid= -p "$pid" | tr -d ' ') "* ]] || echo "$pid"
+    done
+}
+
 # The handler list among the words already typed: the first word that is no option nor the value of one. Fails without.
 _switchboard_handlers() {
     local word previous=''
@@ -40,7 +49,7 @@ _switchboard_handlers() {
             echo "$word"
             return
         fi
-        [[ $word =~ ^--(once|force|nodelay|reuse-port|verbose|quiet|predict)$ ]] && word=''
+        [[ $word =~ ^--(once|inetd|force|nodelay|restart|unsupervised|reuse-port|verbose|quiet|predict)$ ]] && word=''
         previous=$word
     done
     return 1
@@ -83,7 +92,7 @@ _switchboard_candidates() {
     shift 2
     local subcommand=${1-} previous=''
     if [[ -z $subcommand ]]; then
-        compgen -W 'serve client load compare list new status --help --version' -- "$word"
+        compgen -W 'serve switch reload stop status client load compare list new --help --version' -- "$word"
         return
     fi
     [[ $# -gt 1 ]] && previous=${*: -1}
@@ -102,8 +111,10 @@ _switchboard_candidates() {
         _switchboard_addresses "$word"
     elif [[ $subcommand == list ]]; then
         compgen -W 'handlers strategies' -- "$word"
-    elif [[ $subcommand == status ]]; then
-        compgen -W "$(pgrep -x switchboard)" -- "$word"
+    elif [[ $subcommand == switch && -n $handlers ]]; then
+        _switchboard_list "$command" handlers "$word"
+    elif [[ $subcommand =~ ^(switch|reload|stop|status)$ ]]; then
+        compgen -W "$(_switchboard_servers)" -- "$word"
     fi
 }
 

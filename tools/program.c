@@ -6,12 +6,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <switchboard/generation.h>
 #include <unistd.h>
 
 #include "init.h"
 #include "signals.h"
 
 static const char *program_name;
+static bool is_child;       /* whose parent says where nothing can be written */
 static int lost;            /* -errno: output was lost; 0: none that we know of */
 
 void program_rename(const char *name)
@@ -30,6 +32,11 @@ static int lose(int error)
     if (error != EPIPE)
         fprintf(stderr, "%s: cannot write to standard output: %s\n", program_name, strerror(-lost));
     return lost;
+}
+
+void program_fork(void)
+{
+    is_child = true;
 }
 
 int program_flush(void)
@@ -64,7 +71,7 @@ static void check_output(int status, void *unused)
     int copy = program_flush() == 0 ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0) : -1;
     if (copy >= 0 && close(copy) < 0)
         lose(errno);
-    if (status == 0 && !is_writable(STDOUT_FILENO))
+    if (status == 0 && !is_child && !is_writable(STDOUT_FILENO))
         lose(EBADF);
     if (status == 0 && lost != 0)
         _exit(1);
@@ -89,6 +96,7 @@ void program_begin(const char *name)
     program_name = name;
     fill_standard_descriptors();
     init_become(name);
-    signals_unblock();
+    if (!getenv(SB_RENEWAL_VARIABLE))   /* else serve unblocks them, when its handlers are there again */
+        signals_unblock();
     on_exit(check_output, NULL);
 }

@@ -11,6 +11,10 @@ void program_begin(const char *name);
 /* A better name for sentences, once the command is known. */
 void program_rename(const char *name);
 
+/* A child that was forked, and goes on as the same program: what it writes is looked at, but that nothing can be written
+ * is for its parent to say. */
+void program_fork(void);
+
 /* Writes what is buffered for standard output. 0, or -errno, which has been said: once, and not where the reader of a
  * pipe has left. */
 int program_flush(void);

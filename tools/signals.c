@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,10 +52,16 @@ static void take(int signo, const struct sigaction *action)
     exit(1);
 }
 
+static bool stays_ignored(int signo)
+{
+    struct sigaction former;
+    return signo == SIGHUP && sigaction(signo, NULL, &former) == 0 && former.sa_handler == SIG_IGN;
+}
+
 void signals_end_by(int signo, void (*end)(int signo))
 {
-    struct sigaction action = { .sa_sigaction = on_ending, .sa_flags = SA_SIGINFO }, former;
-    if (signo == SIGHUP && sigaction(signo, NULL, &former) == 0 && former.sa_handler == SIG_IGN)
+    struct sigaction action = { .sa_sigaction = on_ending, .sa_flags = SA_SIGINFO };
+    if (stays_ignored(signo))
         return;
     endings[signo] = end;
     take(signo, &action);
@@ -68,5 +75,13 @@ static void do_nothing(int signo)
 void signals_survive(int signo)
 {
     struct sigaction action = { .sa_handler = do_nothing, .sa_flags = SA_RESTART };
-    take(signo, &action);
+    if (!stays_ignored(signo))
+        take(signo, &action);
+}
+
+void signals_obey(int signo, void (*obey)(int signo, siginfo_t *info, void *context))
+{
+    struct sigaction action = { .sa_sigaction = obey, .sa_flags = SA_SIGINFO | SA_RESTART };
+    if (!stays_ignored(signo))
+        take(signo, &action);
 }

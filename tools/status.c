@@ -56,26 +56,100 @@ static void print_slot(const struct sb_slot *slot)
            (unsigned long long)slot->errors, format_peer(slot, peer));
 }
 
-static void print_board(const struct sb_scoreboard *board)
+static void print_summary(const struct sb_scoreboard *board, pid_t pid, uint64_t started_ns, struct sb_totals totals)
 {
-    struct sb_totals totals = sb_scoreboard_totals(board);
     printf("handler=%s strategy=%s pid=%d up=%.0fs served=%llu errors=%llu left=%llu truncated=%llu workers=%u busy=%u "
-           "held_up=%llu\n",
-           board->handler, board->strategy, board->pid, seconds_since(board->started_ns),
-           (unsigned long long)totals.served, (unsigned long long)totals.errors,
-           (unsigned long long)totals.left, (unsigned long long)totals.truncated, totals.workers, totals.busy,
-           (unsigned long long)totals.held_up);
-    printf("%6s  %7s  %-9s %9s  %8s  %6s  %s\n", "worker", "pid/tid", "state", "seconds", "served", "errors", "peer");
+           "held_up=%llu",
+           board->handler, board->strategy, (int)pid, seconds_since(started_ns), (unsigned long long)totals.served,
+           (unsigned long long)totals.errors, (unsigned long long)totals.left, (unsigned long long)totals.truncated,
+           totals.workers, totals.busy, (unsigned long long)totals.held_up);
+}
+
+static void print_slots(const struct sb_scoreboard *board)
+{
     for (unsigned i = 0; i < board->slot_count; i++)
         if (sb_scoreboard_slot(board, i)->state != SB_FREE)
             print_slot(sb_scoreboard_slot(board, i));
+}
+
+static void print_heading(void)
+{
+    printf("\n%6s  %7s  %-9s %9s  %8s  %6s  %s\n", "worker", "pid/tid", "state", "seconds", "served", "errors", "peer");
+}
+
+/* Of a server that cannot change. */
+static int print_single(pid_t pid)
+{
+    const struct sb_scoreboard *board;
+    int r = sb_scoreboard_open(pid, &board);
+    if (r < 0)
+        return r;
+    print_summary(board, board->pid, board->started_ns, sb_scoreboard_totals(board));
+    print_heading();
+    print_slots(board);
+    sb_scoreboard_close(board);
+    return 0;
+}
+
+/* One that is not yet ready has no workers to show, and one that has ended meanwhile none any more. */
+static void print_generation(const struct sb_ledger *ledger, const struct sb_ledger_entry *entry)
+{
+    const struct sb_scoreboard *board;
+    printf("generation %u, pid %d, %s for %.1f s", entry->number, (int)entry->pid,
+           sb_generation_state_name(entry->state), seconds_since(entry->since_ns));
+    if (sb_ledger_open_board(ledger, entry, &board) < 0) {
+        printf("\n");
+        return;
+    }
+    printf(": handler=%s strategy=%s\n", board->handler, board->strategy);
+    print_slots(board);
+    sb_scoreboard_close(board);
+}
+
+static const struct sb_ledger_entry *find_serving(const struct sb_ledger *ledger)
+{
+    for (unsigned i = 0; i < SB_GENERATIONS_MAX; i++)
+        if (ledger->entries[i].state == SB_GENERATION_SERVING)
+            return &ledger->entries[i];
+    return NULL;
+}
+
+/* First the one that serves, then those beside it. */
+static int print_generations(const struct sb_ledger *ledger)
+{
+    const struct sb_scoreboard *board;
+    const struct sb_ledger_entry *serving = find_serving(ledger);
+    int r = serving ? sb_ledger_open_board(ledger, serving, &board) : -EAGAIN;
+    if (r < 0)
+        return r;
+    print_summary(board, ledger->pid, ledger->started_ns, sb_ledger_totals(ledger));
+    printf(" generation=%u ended=%u", serving->number, ledger->ended);
+    print_heading();
+    print_slots(board);
+    sb_scoreboard_close(board);
+    for (unsigned i = 0; i < SB_GENERATIONS_MAX; i++)
+        if (ledger->entries[i].state != SB_GENERATION_NONE && &ledger->entries[i] != serving)
+            print_generation(ledger, &ledger->entries[i]);
+    return 0;
+}
+
+/* What is there may have ended, or changed, since it was found. */
+static int print_server(const char *name, pid_t pid)
+{
+    struct sb_ledger ledger;
+    int r = name ? sb_ledger_find(name, &ledger) : sb_ledger_read(pid, &ledger);
+    if (r == -ENOENT && !name)
+        return print_single(pid);
+    return r < 0 ? r : print_generations(&ledger);
 }
 
 static const char *explain(int error)
 {
     switch (error) {
     case -ENOENT:
-        return "no switchboard server has that pid; 'serve' prints it in its listening line";
+        return "there is no such switchboard server; 'serve' prints its pid in its listening line, and --name names it";
+    case -EAGAIN:
+        return "none of its generations serves at this moment";
     case -EACCES:
         return "it belongs to another user";
     case -EPROTO:
@@ -87,22 +161,19 @@ static const char *explain(int error)
 
 int status_main(int argc, char **argv)
 {
-    long long pid;
+    long long pid = 0;
     if (argc == 2 && strcmp(argv[1], "--help") == 0) {
-        printf("Usage: switchboard status PID\nShows what each worker of a running server does.\n");
+        printf("Usage: switchboard status PID|NAME\nShows what each worker of a running server does.\n");
         return 0;
     }
-    if (argc != 2 || !argument_is_whole(argv[1], 1, INT_MAX, &pid)) {
-        fprintf(stderr, "switchboard status: give the pid of a server, as its listening line shows it\n");
+    if (argc != 2 || argv[1][0] == '-' || argv[1][0] == '\0') {
+        fprintf(stderr, "switchboard status: give the pid of a server, as its listening line shows it, or its name\n");
         return 2;
     }
-    const struct sb_scoreboard *board;
-    int r = sb_scoreboard_open((pid_t)pid, &board);
-    if (r < 0) {
-        fprintf(stderr, "switchboard status: cannot read the scoreboard of %lld: %s\n", pid, explain(r));
-        return 1;
-    }
-    print_board(board);
-    sb_scoreboard_close(board);
-    return 0;
+    bool by_pid = argument_is_whole(argv[1], 1, INT_MAX, &pid);
+    int r = print_server(by_pid ? NULL : argv[1], (pid_t)pid);
+    if (r == 0)
+        return 0;
+    fprintf(stderr, "switchboard status: cannot read the scoreboard of %s: %s\n", argv[1], explain(r));
+    return 1;
 }

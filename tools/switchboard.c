@@ -8,7 +8,7 @@
 #include "config.h"
 #include "program.h"
 
-#define NAMES "serve, client, load, compare, list, new or status"
+#define NAMES "serve, switch, reload, stop, status, client, load, compare, list or new"
 
 /* Programs of their own, beside this one: "switchboard client" is switchboard-client. */
 static int start_program(int argc, char **argv)
@@ -32,12 +32,15 @@ static const struct command {
     const char *full_name, *summary;
 } commands[] = {
     { "serve", serve_main, "switchboard serve", "serve a handler at an address with a strategy" },
+    { "switch", switch_main, "switchboard switch", "change a running server: its strategy, handler, ..." },
+    { "reload", reload_main, "switchboard reload", "read a running server's plugins anew" },
+    { "stop", stop_main, "switchboard stop", "stop a running server" },
+    { "status", status_main, "switchboard status", "what the workers of a running server do" },
     { "client", start_program, "switchboard client", "talk to a server" },
     { "load", start_program, "switchboard load", "ask a server as often as it answers, and measure it" },
     { "compare", start_program, "switchboard compare", "run strategies under the same load, side by side" },
     { "list", list_main, "switchboard list", "the handlers and strategies there are" },
     { "new", new_main, "switchboard new", "start a handler of your own in a new folder" },
-    { "status", status_main, "switchboard status", "what the workers of a running server do" },
 };
 
 static void print_usage(FILE *stream)

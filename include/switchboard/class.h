@@ -42,6 +42,8 @@ struct sb_class {
     unsigned traits;            /* enum sb_class_trait */
     size_t state_size;          /* bytes for sb_state(), zeroed; one block for each server */
     size_t request_size;        /* bytes for sb_request_state(), zeroed; one block in each request */
+    int workers;                /* of a strategy that has a number of them (pool:8): how many where the list names no
+                                 * number; else 0 */
 
     /* __init__, not inherited: called once for each class of a list, last class first, before anything is bound.
      * argument: the text behind the colon ("8" in pool:8), or NULL. Returns 0, or -errno after sb_server_log(). */

@@ -69,7 +69,8 @@ struct sb_change_report {
     pid_t pid;                  /* its process */
     void *wish;                 /* what it was started with */
     const char *why;            /* REFUSED: the reason; DIED: what became of it; else NULL */
-    unsigned carried;           /* DONE: requests that the one before still had */
+    unsigned former;            /* DONE: the number of the one before; 0: it has died */
+    unsigned carried;           /* DONE: requests that it still had */
     int64_t ready_ns;           /* READY, DONE: from its start until it was ready */
     int64_t took_ns;            /* DONE, REFUSED: from its start until now; ENDED: since it was asked to retire */
     int64_t pause_ns;           /* DIED, under restart: until the next start */
@@ -107,7 +108,8 @@ int sb_supervisor_change(struct sb_supervisor *supervisor, void *wish);
 bool sb_supervisor_is_busy(const struct sb_supervisor *supervisor);
 
 /* Asks for a change to the wish that serves, as soon as none is under way; several at once are one. Of the end: each
- * generation is told to stop, and who runs has drain_timeout_ms; or no time. From any thread, and from signal handlers. */
+ * generation is told to stop, and who runs has drain_timeout_ms; or no time. From any thread and from signal
+ * handlers. */
 void sb_supervisor_reload(struct sb_supervisor *supervisor);
 void sb_supervisor_stop(struct sb_supervisor *supervisor);
 void sb_supervisor_stop_now(struct sb_supervisor *supervisor);
@@ -120,6 +122,18 @@ int sb_supervisor_turn(struct sb_supervisor *supervisor, int *ret_status);
 
 /* Starts the first generation and takes turns until all have ended: 0, or -errno. */
 int sb_supervisor_run(struct sb_supervisor *supervisor, void *wish, int *ret_status);
+
+/* The program's file anew, in place: execve(2) of `path` in this process, which keeps its pid, its generations and their
+ * sockets; what runs, serves on. Returns only where it fails: -errno of execve, and nothing has happened; -EBUSY as
+ * sb_supervisor_change(). Every signal is blocked then, and the next program should unblock them when its handlers are in
+ * place. It is the same program: it calls sb_supervisor_create() with the same name, which takes everything over, and
+ * has `note` from sb_supervisor_note(). It should begin with a change, for who serves is still of the program before, and
+ * its generations' wishes are NULL until one is done. */
+#define SB_RENEWAL_VARIABLE "SWITCHBOARD_RENEWAL"       /* in the environment, between the two */
+int sb_supervisor_exec(struct sb_supervisor *supervisor, const char *path, char *const argv[], const char *note);
+
+/* What the program before this one has left for it; NULL: there was none, and nothing was taken over. */
+const char *sb_supervisor_note(const struct sb_supervisor *supervisor);
 
 /* Of the generation that serves: its n-th address as sb_server_address(), NULL behind the last; strategy and handler,
  * NULL before the first is ready. Good until the next turn. */

@@ -85,6 +85,7 @@ struct sb_config {
  * -EINVAL a senseless list, option or address, or a handler refused by its traits, -ENAMETOOLONG a path; -ENOEXEC a
  * plugin that is none; or bind's and listen's own.
  *
+ * address: NULL: none yet; sb_server_listen() or sb_server_handle_connection() will bring one.
  * type: a list; its family is what an address without a scheme means, and must match one with a scheme; NULL: plain,
  * the address's scheme decides. handlers: SB_HANDLERS(&upper). config: NULL is SB_CONFIG_DEFAULTS.
  * The list of the type, and the tables behind both lists, must outlive the server; the list of handlers is
@@ -111,6 +112,11 @@ int sb_server_serve_forever(struct sb_server *server);
  * or -errno as above; -EINVAL under reuseport, where each worker has a listener of its own. */
 int sb_server_handle_request(struct sb_server *server);
 
+/* A connection that somebody else has accepted (inetd(8)): serves it through the strategy's process_request, within
+ * whose close it is waited for. With success it is the server's, else still the caller's. 0, or -errno as above; -EINVAL:
+ * no connected stream socket, or not of the server's type. */
+int sb_server_handle_connection(struct sb_server *server, int fd);
+
 /* Asks the loop to end; does not wait. From any thread, from a handler, from a signal handler; before serve_forever
  * (which then ends as soon as it has taken who is there) and twice. */
 void sb_server_stop(struct sb_server *server);
@@ -119,8 +125,8 @@ void sb_server_stop(struct sb_server *server);
  * sb_server_stop_now(). */
 void sb_server_retire(struct sb_server *server);
 
-/* sb_server_stop(), and nobody is waited for: what runs, or is being waited for already, is cut off as at the drain deadline.
- * Of the serving that runs, or of the close after it. */
+/* sb_server_stop(), and nobody is waited for: what runs, or is being waited for already, is cut off as at the drain
+ * deadline. Of the serving that runs, or of the close after it. */
 void sb_server_stop_now(struct sb_server *server);
 
 /* sb_server_stop(), and waits until the loop has ended; requests that the loop itself handles are cut off when the

@@ -23,8 +23,9 @@ static bool is_wildcard(const struct sb_address *address)
 static int server_activate(struct sb_listener *listener)
 {
     int r = 0;
+    unsigned count = listener->fds ? listener->server->crew.loops : 1;
     listener->tells_local = is_wildcard(&listener->address);
-    for (unsigned i = 0; r == 0 && listener->tells_local && i < (listener->fds ? listener->server->crew.loops : 1); i++) {
+    for (unsigned i = 0; r == 0 && listener->tells_local && i < count; i++) {
         int fd = listener->fds ? listener->fds[i] : listener->fd;
         r = fd < 0 ? 0 : sb_pktinfo_enable(fd, listener->address.sa.sa_family);
     }

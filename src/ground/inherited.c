@@ -76,3 +76,23 @@ int sb_inherited_find(const char *text, struct sb_address *ret_address, const ch
     *ret_address = address;
     return fd;
 }
+
+int sb_inherited_find_connection(int fd, struct sb_address *ret_address, const char **ret_why)
+{
+    struct sb_address address = { .size = 0 };
+    socklen_t size = sizeof address.un;
+    int type = option(fd, SOL_SOCKET, SO_TYPE);
+    if (type == -EBADF)
+        return fail(-EBADF, "it is not open", ret_why);
+    if (type != SOCK_STREAM || !is_connected(fd))
+        return fail(-EINVAL, "it is no connection; whoever starts the server has to accept it (inetd, systemd's "
+                    "Accept=yes)", ret_why);
+    if (getsockname(fd, &address.sa, &size) < 0)
+        return fail(-errno, "its address cannot be read", ret_why);
+    address.size = size;
+    address.socktype = type;
+    if (address.sa.sa_family != AF_INET && address.sa.sa_family != AF_INET6 && address.sa.sa_family != AF_UNIX)
+        return fail(-EINVAL, "it is a connection of another kind than tcp and unix", ret_why);
+    *ret_address = address;
+    return 0;
+}

@@ -11,4 +11,7 @@
  * -EINVAL: no number, or no such socket. ret_why receives, on failure only, a constant phrase. */
 int sb_inherited_find(const char *text, struct sb_address *ret_address, const char **ret_why);
 
+/* The same for a connection: at which of our addresses it is. 0; -EBADF, -EINVAL as above. */
+int sb_inherited_find_connection(int fd, struct sb_address *ret_address, const char **ret_why);
+
 #endif

@@ -25,13 +25,13 @@ int sb_pass(int socket, const void *data, size_t size, const int *fds, unsigned 
     return sendmsg(socket, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-ssize_t sb_take_passed(int socket, void *data, size_t room, int *fds, unsigned *ret_count)
+ssize_t sb_take_passed(int socket, int flags, void *data, size_t room, int *fds, unsigned *ret_count)
 {
     union control control;
     struct iovec bytes = { .iov_base = data, .iov_len = room };
     struct msghdr message = { .msg_iov = &bytes, .msg_iovlen = 1, .msg_control = &control,
                               .msg_controllen = sizeof control };
-    ssize_t n = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+    ssize_t n = recvmsg(socket, &message, flags | MSG_CMSG_CLOEXEC);
     if (n < 0)
         return -errno;
     const struct cmsghdr *header = CMSG_FIRSTHDR(&message);

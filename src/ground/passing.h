@@ -11,8 +11,8 @@
 /* Sends a packet. The descriptors stay the caller's. 0 or -errno. */
 int sb_pass(int socket, const void *data, size_t size, const int *fds, unsigned count);
 
-/* Receives one: its size, 0 at the end, or -errno. fds has room for SB_PASSED_MAX; what comes is the caller's,
+/* Receives one, with the flags of recvmsg(2): its size, 0 at the end, or -errno. fds has room for SB_PASSED_MAX; what comes is the caller's,
  * close-on-exec. *ret_count: how many came; without room in this process there are fewer than were sent. */
-ssize_t sb_take_passed(int socket, void *data, size_t room, int *fds, unsigned *ret_count);
+ssize_t sb_take_passed(int socket, int flags, void *data, size_t room, int *fds, unsigned *ret_count);
 
 #endif

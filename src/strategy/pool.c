@@ -7,8 +7,6 @@
 #include "../ground/thread.h"
 #include "../objects.h"
 
-#define DEFAULT_THREADS 8
-
 struct state {
     int threads;
     pthread_mutex_t lock;               /* guards all below */
@@ -30,7 +28,7 @@ static void finish(struct sb_server *server)
 static int init(struct sb_server *server, const char *argument)
 {
     struct state *state = sb_state(server, &sb_pool_mixin);
-    state->threads = sb_parse_count(server, &sb_pool_mixin, argument, DEFAULT_THREADS, 10000);
+    state->threads = sb_parse_count(server, &sb_pool_mixin, argument, sb_pool_mixin.workers, 10000);
     if (state->threads < 0)
         return state->threads;
     server->crew.slots += state->threads;
@@ -144,6 +142,7 @@ const struct sb_class sb_pool_mixin = {
     .summary = "the loop accepts, a fixed number of threads handle: pool:N",
     .traits = SB_CONCURRENT | SB_DISPATCHES,
     .state_size = sizeof(struct state),
+    .workers = 8,
     .init = init,
     .finish = finish,
     .begin = begin,

@@ -15,8 +15,6 @@
 #include "../ready.h"
 #include "../verbs/peer.h"
 
-#define DEFAULT_PROCESSES 4
-
 /* A worker that dies sooner than this after its start is started again with a delay that doubles each time. */
 #define EARLY_DEATH_MS 1000
 #define FIRST_DELAY_MS 100
@@ -38,7 +36,7 @@ struct state {
 static int init(struct sb_server *server, const char *argument)
 {
     struct state *state = sb_state(server, &sb_prefork_mixin);
-    state->processes = sb_parse_count(server, &sb_prefork_mixin, argument, DEFAULT_PROCESSES, 10000);
+    state->processes = sb_parse_count(server, &sb_prefork_mixin, argument, sb_prefork_mixin.workers, 10000);
     if (state->processes < 0)
         return state->processes;
     server->crew.loops *= state->processes;
@@ -306,6 +304,7 @@ const struct sb_class sb_prefork_mixin = {
     .summary = "N processes that each accept and handle: prefork:N",
     .traits = SB_FORKS | SB_LOOPS,
     .state_size = sizeof(struct state),
+    .workers = 4,
     .init = init,
     .finish = finish,
     .serve_forever = serve_forever,

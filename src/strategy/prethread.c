@@ -12,8 +12,6 @@
 #include "../ground/clock.h"
 #include "../ground/thread.h"
 
-#define DEFAULT_THREADS 8
-
 /* How often, and with what pause, a loop that cannot begin is tried again; what fails later has served. */
 enum { TRIES = 20, PAUSE_MS = 100 };
 #define BEGINNING_NS INT64_C(1000000000)
@@ -33,7 +31,7 @@ struct loop {
 static int init(struct sb_server *server, const char *argument)
 {
     struct state *state = sb_state(server, &sb_prethread_mixin);
-    state->threads = sb_parse_count(server, &sb_prethread_mixin, argument, DEFAULT_THREADS, 10000);
+    state->threads = sb_parse_count(server, &sb_prethread_mixin, argument, sb_prethread_mixin.workers, 10000);
     if (state->threads < 0)
         return state->threads;
     server->crew.loops *= state->threads;
@@ -181,6 +179,7 @@ const struct sb_class sb_prethread_mixin = {
     .summary = "N threads that each accept and handle: prethread:N",
     .traits = SB_CONCURRENT | SB_LOOPS,
     .state_size = sizeof(struct state),
+    .workers = 8,
     .init = init,
     .serve_forever = serve_forever,
 };

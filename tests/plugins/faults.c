@@ -1,5 +1,6 @@
-/* Not a plugin but a library to preload. FAULTS=N: so many calls of pthread_create(3) and fork(2) fail, then all work.
- * WORKER_FAULTS=N: in the first N processes that were forked epoll_ctl(2) fails. */
+/* Not a plugin but a library to preload, for serve: in the process that serves, which its supervisor has forked.
+ * FAULTS=N: so many calls of pthread_create(3) and fork(2) fail, then all work. WORKER_FAULTS=N: in the first N processes
+ * that were forked there epoll_ctl(2) fails. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
@@ -9,7 +10,7 @@
 #include <unistd.h>
 
 static atomic_int left = -1;
-static int forked;
+static int serves, forked;
 static int is_faulty;
 
 static int number(const char *name)
@@ -22,7 +23,7 @@ static int fails(void)
 {
     int unset = -1;
     atomic_compare_exchange_strong(&left, &unset, number("FAULTS"));
-    return atomic_load(&left) > 0 && atomic_fetch_sub(&left, 1) > 0;
+    return serves && atomic_load(&left) > 0 && atomic_fetch_sub(&left, 1) > 0;
 }
 
 int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *argument)
@@ -38,10 +39,12 @@ pid_t fork(void)
         errno = EAGAIN;
         return -1;
     }
-    int is_next_faulty = forked++ < number("WORKER_FAULTS");
+    int is_next_faulty = serves && forked++ < number("WORKER_FAULTS");
     pid_t pid = real();
-    if (pid == 0)
+    if (pid == 0) {
+        serves = 1;
         is_faulty = is_next_faulty;
+    }
     return pid;
 }
 

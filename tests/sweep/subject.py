@@ -97,7 +97,7 @@ class Subject:
         command, environment = programs.under(fault, theirs.fileno())
         self.errors = open(folder + '.err', 'w+b')
         self.process = subprocess.Popen(
-            [*command, 'serve', '-s', design.strategy, '-a', design.accept, '--drain-timeout=2', 
+            [*command, 'serve', '--unsupervised', '-s', design.strategy, '-a', design.accept, '--drain-timeout=2', 
              f'--max-connections={MAX_CONNECTIONS}', 'upper', *(targets[family] for family in families)],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.errors, pass_fds=[theirs.fileno()],
             env=dict(environment, XDG_RUNTIME_DIR=folder, TMPDIR=folder))

@@ -42,6 +42,7 @@ static void fill_argv(const struct subject_plan *plan, const char *argv[])
     argv[n++] = "serve";
     argv[n++] = "-q";
     argv[n++] = "--drain-timeout=2";
+    argv[n++] = "--unsupervised";   /* who watches over it is no strategy's */
     argv[n++] = "-s";
     argv[n++] = plan->strategy;
     if (plan->discipline) {

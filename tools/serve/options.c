@@ -1,15 +1,18 @@
 #include "options.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "../arguments.h"
 
 #define DEFAULT_IDLE_TIMEOUT_MS 300000
 #define UNSET (-2)
+#define NAME_LENGTH_MAX 63
 
 enum {
     ONCE = 256, TIMEOUT, BACKLOG, MAX_CONNECTIONS, QUEUE, MAX_CHILDREN, MAX_REQUESTS, MAX_PACKET, IDLE_TIMEOUT,
-    DRAIN_TIMEOUT, STACK_SIZE, SPIN, TRACE, REUSE_PORT, NODELAY, USER, GROUP,
+    DRAIN_TIMEOUT, RETIRE_TIMEOUT, STACK_SIZE, SPIN, TRACE, REUSE_PORT, NODELAY, USER, GROUP, NAME, RESTART,
+    UNSUPERVISED, INETD,
 };
 
 static const struct argp_option option_table[] = {
@@ -19,6 +22,7 @@ static const struct argp_option option_table[] = {
       "(default shared)", 1 },
     { "option", 'o', "KEY=VALUE", 0, "an option of the handler; HANDLER.KEY=VALUE where two have it", 1 },
     { "once", ONCE, NULL, 0, "serve one request, then exit", 2 },
+    { "inetd", INETD, NULL, 0, "serve the one connection that is descriptor 0, as inetd and its like give it", 2 },
     { "timeout", TIMEOUT, "SECONDS", 0, "how long --once waits for it (default: no limit)", 2 },
     { "backlog", BACKLOG, "N", 0, "connections the kernel keeps waiting (default 4096)", 3 },
     { "max-connections", MAX_CONNECTIONS, "N", 0, "requests at once; more wait in the backlog (default 1000)", 3 },
@@ -30,6 +34,7 @@ static const struct argp_option option_table[] = {
       3 },
     { "drain-timeout", DRAIN_TIMEOUT, "SECONDS", 0, "how long running requests may go on after a stop "
       "(default 5), with --once without limit", 3 },
+    { "retire-timeout", RETIRE_TIMEOUT, "SECONDS", 0, "how long they may go on after a change (default: no limit)", 3 },
     { "stack-size", STACK_SIZE, "BYTES", 0, "of fiber: the stack of each (default 65536)", 3 },
     { "spin", SPIN, "MICROSECONDS", 0, "of fiber: look for work so long before sleeping (default 0)", 3 },
     { "trace", TRACE, "N", 0, "write down the first N changes of state on the scoreboard (default 0)", 3 },
@@ -37,6 +42,9 @@ static const struct argp_option option_table[] = {
     { "nodelay", NODELAY, NULL, 0, "send small pieces at once (TCP_NODELAY)", 4 },
     { "user", USER, "NAME", 0, "become this user once the addresses are bound", 4 },
     { "group", GROUP, "NAME", 0, "become this group once the addresses are bound", 4 },
+    { "name", NAME, "NAME", 0, "what 'switch', 'reload' and 'stop' may call this server", 4 },
+    { "restart", RESTART, NULL, 0, "start another server process when one dies", 4 },
+    { "unsupervised", UNSUPERVISED, NULL, 0, "serve in this process; it cannot be changed while it runs", 4 },
     { "force", 'f', NULL, 0, "run a handler where its traits forbid it", 5 },
     { "verbose", 'v', NULL, 0, "log each accept, receive and close", 5 },
     { "quiet", 'q', NULL, 0, "log errors only", 5 },
@@ -68,6 +76,7 @@ static const struct argument argument_table[] = {
     { MAX_PACKET, ARGUMENT_NUMBER, OWN(config.max_packet_size), 1, 65535 },
     { IDLE_TIMEOUT, ARGUMENT_MS, OWN(config.idle_timeout_ms), 0, ARGUMENT_SECONDS_MAX },
     { DRAIN_TIMEOUT, ARGUMENT_MS, OWN(config.drain_timeout_ms), 0, ARGUMENT_SECONDS_MAX },
+    { RETIRE_TIMEOUT, ARGUMENT_MS, OWN(retire_timeout_ms), 0, ARGUMENT_SECONDS_MAX },
     { STACK_SIZE, ARGUMENT_NUMBER, OWN(config.stack_size), 16384, 1 << 30 },
     { SPIN, ARGUMENT_NUMBER, OWN(config.spin_us), 0, 1000000 },
     { TRACE, ARGUMENT_NUMBER, OWN(config.trace), 0, 1000000 },
@@ -75,6 +84,10 @@ static const struct argument argument_table[] = {
     { NODELAY, ARGUMENT_FLAG, OWN(config.disable_nagle_algorithm), 0, 0 },
     { USER, ARGUMENT_TEXT, OWN(user), 0, 0 },
     { GROUP, ARGUMENT_TEXT, OWN(group), 0, 0 },
+    { NAME, ARGUMENT_TEXT, OWN(name), 0, 0 },
+    { RESTART, ARGUMENT_FLAG, OWN(restart), 0, 0 },
+    { INETD, ARGUMENT_FLAG, OWN(inetd), 0, 0 },
+    { UNSUPERVISED, ARGUMENT_FLAG, OWN(unsupervised), 0, 0 },
     { 'f', ARGUMENT_FLAG, OWN(config.force), 0, 0 },
     { 0 },
 };
@@ -85,6 +98,13 @@ static void take_word(struct argp_state *state, struct serve_arguments *argument
         arguments->handler = word;
     else
         argument_add(state, "ADDRESS", arguments->addresses, SERVE_ITEMS_MAX, word);
+}
+
+static void check_name(struct argp_state *state, const char *name)
+{
+    if (name && (name[0] == '\0' || strlen(name) > NAME_LENGTH_MAX || strspn(name, "0123456789") == strlen(name)))
+        argp_failure(state, 2, 0, "--name=%s: it must have from 1 to %d characters, and not be a number, which would "
+                     "be a pid", name, NAME_LENGTH_MAX);
 }
 
 static error_t parse(int key, char *text, struct argp_state *state)
@@ -106,6 +126,12 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case ARGP_KEY_END:
         if (!arguments->handler)
             argp_failure(state, 2, 0, "the handler is missing: 'switchboard list handlers' names them");
+        check_name(state, arguments->name);
+        if (arguments->inetd && (arguments->addresses[0] || arguments->once))
+            argp_failure(state, 2, 0, "--inetd: there is one connection already; leave the addresses, and --once");
+        if ((arguments->once || arguments->unsupervised || arguments->inetd) && (arguments->name || arguments->restart))
+            argp_failure(state, 2, 0, "--name and --restart are the supervisor's: leave them, or --once, "
+                         "--unsupervised and --inetd");
         if (arguments->once && arguments->config.accept == SB_ACCEPT_REUSEPORT)
             argp_failure(state, 2, 0, "--once: under reuseport each worker has a listener, and one request alone would "
                          "wait at the wrong one; choose --accept=shared");
@@ -128,7 +154,7 @@ void serve_arguments_parse(int argc, char **argv, struct serve_arguments *argume
 {
     static const struct sb_config defaults = SB_CONFIG_DEFAULTS;
     struct sb_config *config = &arguments->config;
-    *arguments = (struct serve_arguments){ .config = defaults };
+    *arguments = (struct serve_arguments){ .config = defaults, .retire_timeout_ms = -1 };
     config->strategy = "thread";
     config->idle_timeout_ms = DEFAULT_IDLE_TIMEOUT_MS;
     config->drain_timeout_ms = UNSET;
@@ -138,7 +164,7 @@ void serve_arguments_parse(int argc, char **argv, struct serve_arguments *argume
         config->idle_timeout_ms = -1;
     /* The one request of --once is what close waits for. */
     if (config->drain_timeout_ms == UNSET)
-        config->drain_timeout_ms = arguments->once ? -1 : defaults.drain_timeout_ms;
+        config->drain_timeout_ms = arguments->once || arguments->inetd ? -1 : defaults.drain_timeout_ms;
     if (!arguments->addresses[0])
         arguments->addresses[0] = ARGUMENT_DEFAULT_ADDRESS;
 }

@@ -13,7 +13,9 @@ struct serve_arguments {
     const char *handler;        /* never NULL */
     const char *addresses[SERVE_ITEMS_MAX + 1];     /* one at least */
     const char *options[SERVE_ITEMS_MAX + 1];
-    bool once;
+    bool once, restart, unsupervised, inetd;    /* inetd: without addresses */
+    int retire_timeout_ms;      /* -1: without limit */
+    const char *name;           /* or NULL */
     const char *user, *group;   /* NULL: it stays who it is */
 };
 

@@ -1,0 +1,221 @@
+/* The program's file anew: what a supervisor knows is written down, execve(2) replaces the program, and the next one
+ * reads it. Records of fields with a NUL behind each, and an empty field behind the last; descriptors are numbers that
+ * stay open:
+ *
+ *     supervisor VERSION PID NUMBER PAUSE_MS LEDGER NOTE     the last number that was given to a generation
+ *     socket CALL REQUESTED BOUND FD                         of the generation that serves
+ *     member PLACE NUMBER STATE PID CHANNEL BOARD STARTED READY RETIRED QUIT KILL STRATEGY HANDLER */
+#include "renewal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/pidfd.h>
+#include <unistd.h>
+
+#include "ground/clock.h"
+#include "ground/descriptor.h"
+#include "scoreboard.h"
+
+#define RECORDS_VERSION 1
+#define FIELDS_MAX 16
+
+/* --- writing ------------------------------------------------------------------------------------------------------ */
+
+/* What is to stay, or not, when the program is replaced. */
+static void keep(int fd, bool open)
+{
+    if (fd >= 0)
+        fcntl(fd, F_SETFD, open ? 0 : FD_CLOEXEC);
+}
+
+static void keep_all(const struct sb_supervisor *supervisor, bool open)
+{
+    const struct sb_held *held;
+    keep(supervisor->ledger.fd, open);
+    TAILQ_FOREACH(held, &supervisor->sockets, link)
+        for (unsigned i = 0; i < held->count; i++)
+            keep(held->fds[i], open);
+    for (unsigned i = 0; i < SB_GENERATIONS_MAX; i++) {
+        keep(supervisor->members[i].state == SB_GENERATION_NONE ? -1 : supervisor->members[i].channel, open);
+        keep(supervisor->members[i].state == SB_GENERATION_NONE ? -1 : supervisor->members[i].board_fd, open);
+    }
+}
+
+static void write_member(FILE *file, unsigned place, const struct sb_member *member)
+{
+    fprintf(file, "member%c%u%c%u%c%u%c%d%c%d%c%d%c", '\0', place, '\0', member->number, '\0',
+            (unsigned)member->state, '\0', (int)member->pid, '\0', member->channel, '\0', member->board_fd, '\0');
+    const int64_t times[] = { member->started_ns, member->ready_ns, member->retired_ns, member->quit_ns,
+                              member->kill_ns };
+    for (size_t i = 0; i < sizeof times / sizeof *times; i++)
+        fprintf(file, "%" PRId64 "%c", times[i], '\0');
+    fprintf(file, "%s%c%s%c%c", member->strategy, '\0', member->handler, '\0', '\0');
+}
+
+static void write_records(const struct sb_supervisor *supervisor, const char *note, FILE *file)
+{
+    const struct sb_held *held;
+    fprintf(file, "supervisor%c%d%c%d%c%u%c%d%c%d%c%s%c%c", '\0', RECORDS_VERSION, '\0', (int)supervisor->pid, '\0',
+            supervisor->last_number, '\0', supervisor->pause_ms, '\0', supervisor->ledger.fd, '\0', note, '\0', '\0');
+    TAILQ_FOREACH(held, &supervisor->sockets, link)
+        for (unsigned i = 0; i < held->count; i++)
+            fprintf(file, "socket%c%u%c%s%c%s%c%d%c%c", '\0', held->call, '\0', held->requested, '\0', held->bound,
+                    '\0', held->fds[i], '\0', '\0');
+    for (unsigned i = 0; i < SB_GENERATIONS_MAX; i++)
+        if (supervisor->members[i].state != SB_GENERATION_NONE)
+            write_member(file, i, &supervisor->members[i]);
+}
+
+/* A memfd with the records, or -errno. */
+static int make_records(const struct sb_supervisor *supervisor, const char *note)
+{
+    int fd = memfd_create("switchboard-renewal", 0);
+    FILE *file = fd < 0 ? NULL : fdopen(dup(fd), "w");
+    int r = fd < 0 ? -errno : 0;
+    if (fd >= 0 && !file)
+        r = -ENOMEM;
+    if (file) {
+        write_records(supervisor, note, file);
+        r = ferror(file) ? -EIO : 0;
+        if (fclose(file) != 0 && r == 0)
+            r = -errno;
+    }
+    if (r < 0)
+        sb_fd_close(&fd);
+    return r < 0 ? r : fd;
+}
+
+int sb_supervisor_exec(struct sb_supervisor *supervisor, const char *path, char *const argv[], const char *note)
+{
+    char number[16];
+    sigset_t all, mask;
+    if (sb_supervisor_changes(supervisor) || !supervisor->serving)
+        return -EBUSY;
+    int fd = make_records(supervisor, note);
+    if (fd < 0)
+        return fd;
+    fflush(NULL);
+    snprintf(number, sizeof number, "%d", fd);
+    setenv(SB_RENEWAL_VARIABLE, number, true);
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, &mask);
+    keep_all(supervisor, true);
+    execv(path, argv);
+    int r = -errno;
+    keep_all(supervisor, false);
+    sigprocmask(SIG_SETMASK, &mask, NULL);
+    unsetenv(SB_RENEWAL_VARIABLE);
+    close(fd);
+    return r;
+}
+
+/* --- reading ------------------------------------------------------------------------------------------------------ */
+
+static int64_t number(const char *text)
+{
+    return strtoll(text, NULL, 10);
+}
+
+static int read_supervisor(struct sb_supervisor *supervisor, char *const *fields, unsigned n)
+{
+    if (n != 7 || number(fields[1]) != RECORDS_VERSION || number(fields[2]) != supervisor->pid)
+        return -EPROTO;
+    supervisor->last_number = number(fields[3]);
+    supervisor->pause_ms = number(fields[4]);
+    supervisor->note = strdup(fields[6]);
+    return supervisor->note ? sb_ledger_reopen(&supervisor->ledger, number(fields[5])) : -ENOMEM;
+}
+
+static int read_socket(struct sb_supervisor *supervisor, char *const *fields, unsigned n)
+{
+    if (n != 5)
+        return -EPROTO;
+    return sb_held_add(&supervisor->sockets, number(fields[1]), fields[2], fields[3], (int[]){ number(fields[4]) }, 1);
+}
+
+static int read_member(struct sb_supervisor *supervisor, char *const *fields, unsigned n)
+{
+    if (n != 14 || number(fields[1]) < 0 || number(fields[1]) >= SB_GENERATIONS_MAX)
+        return -EPROTO;
+    struct sb_member *member = &supervisor->members[number(fields[1])];
+    *member = (struct sb_member){ .number = number(fields[2]), .state = number(fields[3]), .pid = number(fields[4]),
+                                  .channel = number(fields[5]), .board_fd = number(fields[6]),
+                                  .started_ns = number(fields[7]), .ready_ns = number(fields[8]),
+                                  .retired_ns = number(fields[9]), .quit_ns = number(fields[10]),
+                                  .kill_ns = number(fields[11]), .strategy = strdup(fields[12]),
+                                  .handler = strdup(fields[13]), .pidfd = pidfd_open(number(fields[4]), 0) };
+    TAILQ_INIT(&member->sockets);
+    if (!member->strategy || !member->handler)
+        return -ENOMEM;
+    if (member->pidfd < 0)
+        return -errno;
+    if (member->state == SB_GENERATION_SERVING)
+        supervisor->serving = member;
+    return sb_board_map(member->board_fd, &member->board);
+}
+
+static int read_record(struct sb_supervisor *supervisor, char *const *fields, unsigned n)
+{
+    if (strcmp(fields[0], "supervisor") == 0)
+        return read_supervisor(supervisor, fields, n);
+    if (strcmp(fields[0], "socket") == 0)
+        return read_socket(supervisor, fields, n);
+    return strcmp(fields[0], "member") == 0 ? read_member(supervisor, fields, n) : -EPROTO;
+}
+
+/* The note may be empty, and is the one field that may. */
+static int read_records(struct sb_supervisor *supervisor, char *text, size_t size)
+{
+    char *fields[FIELDS_MAX];
+    unsigned n = 0;
+    int r = 0;
+    for (char *field = text; r == 0 && field < text + size; field += strlen(field) + 1) {
+        bool is_note = n == 6 && strcmp(fields[0], "supervisor") == 0;
+        if (field[0] != '\0' || is_note) {
+            if (n == FIELDS_MAX)
+                return -EPROTO;
+            fields[n++] = field;
+        } else if (n > 0) {
+            r = read_record(supervisor, fields, n);
+            n = 0;
+        }
+    }
+    return r;
+}
+
+static int read_all(struct sb_supervisor *supervisor, int fd)
+{
+    off_t size = lseek(fd, 0, SEEK_END);
+    char *text = size > 0 ? malloc(size + 1) : NULL;
+    if (!text)
+        return size > 0 ? -ENOMEM : -EPROTO;
+    bool whole = pread(fd, text, size, 0) == size;
+    text[size] = '\0';
+    int r = whole ? read_records(supervisor, text, size) : -EIO;
+    free(text);
+    return r == 0 && !supervisor->serving ? -EPROTO : r;
+}
+
+int sb_supervisor_restore(struct sb_supervisor *supervisor)
+{
+    const char *name = getenv(SB_RENEWAL_VARIABLE);
+    if (!name)
+        return 0;
+    int fd = atoi(name);
+    unsetenv(SB_RENEWAL_VARIABLE);
+    int r = read_all(supervisor, fd);
+    close(fd);
+    keep_all(supervisor, false);
+    return r < 0 ? r : 1;
+}
+
+const char *sb_supervisor_note(const struct sb_supervisor *supervisor)
+{
+    return supervisor->note;
+}
