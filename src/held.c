@@ -104,13 +104,26 @@ int sb_held_add(struct sb_held_list *list, unsigned call, const char *requested,
     return 0;
 }
 
+static void close_all(struct sb_held *held)
+{
+    for (unsigned i = 0; i < held->count; i++)
+        close(held->fds[i]);
+    held->count = 0;
+}
+
+void sb_held_close(struct sb_held_list *list)
+{
+    struct sb_held *held;
+    TAILQ_FOREACH(held, list, link)
+        close_all(held);
+}
+
 void sb_held_finish(struct sb_held_list *list)
 {
     struct sb_held *held;
     while ((held = TAILQ_FIRST(list)) != NULL) {
         TAILQ_REMOVE(list, held, link);
-        for (unsigned i = 0; i < held->count; i++)
-            close(held->fds[i]);
+        close_all(held);
         free_held(held);
     }
 }
@@ -124,21 +137,47 @@ static bool has_file(const struct sb_held_list *list, const struct sb_held *want
     return false;
 }
 
-void sb_held_replace(struct sb_held_list *list, struct sb_held_list *successors)
+void sb_held_unlink(const struct sb_held_list *list, const struct sb_held_list *others)
 {
     const struct sb_held *held;
     TAILQ_FOREACH(held, list, link)
-        if (!has_file(successors, held))
+        if (!others || !has_file(others, held))
             remove_file(held);
-    sb_held_finish(list);
-    TAILQ_CONCAT(list, successors, link);
 }
 
-void sb_held_unlink(const struct sb_held_list *list)
+static bool is_foreign(const struct sb_held *held)
 {
-    const struct sb_held *held;
-    TAILQ_FOREACH(held, list, link)
-        remove_file(held);
+    return strncmp(held->requested, SB_HELD_FOREIGN, strlen(SB_HELD_FOREIGN)) == 0;
+}
+
+/* What the one before knew is true; what lies at a path by now may be another's. */
+static void inherit(struct sb_held *held, struct sb_held *before)
+{
+    held->has_file = before->has_file;
+    held->device = before->device;
+    held->inode = before->inode;
+    if (!is_foreign(held) || held->count != 1 || before->count != 1)
+        return;
+    int copy = held->fds[0];
+    held->fds[0] = before->fds[0];
+    before->fds[0] = copy;
+}
+
+static void inherit_all(struct sb_held_list *successors, struct sb_held_list *list)
+{
+    struct sb_held *held, *before;
+    TAILQ_FOREACH(held, successors, link)
+        TAILQ_FOREACH(before, list, link)
+            if (is_same(before, held->call, held->requested) && strcmp(before->bound, held->bound) == 0)
+                inherit(held, before);
+}
+
+void sb_held_replace(struct sb_held_list *list, struct sb_held_list *successors)
+{
+    inherit_all(successors, list);
+    sb_held_unlink(list, successors);
+    sb_held_finish(list);
+    TAILQ_CONCAT(list, successors, link);
 }
 
 struct sb_held *sb_held_find(const struct sb_held_list *list, unsigned call, const char *requested)

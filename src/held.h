@@ -28,12 +28,16 @@ TAILQ_HEAD(sb_held_list, sb_held);
 int sb_held_add(struct sb_held_list *list, unsigned call, const char *requested, const char *bound, const int *fds,
                 unsigned count);
 
-/* Closes and frees all. replace: by those of `successors`, which is empty then; files that these do not have go. */
+/* Closes and frees all. replace: by those of `successors`, which is empty then; files that these do not have go. Of the
+ * same address which file it is stays known, and what was given by number keeps its number. */
 void sb_held_finish(struct sb_held_list *list);
 void sb_held_replace(struct sb_held_list *list, struct sb_held_list *successors);
 
-/* Removes the files that are still theirs. */
-void sb_held_unlink(const struct sb_held_list *list);
+/* Closes all sockets; what else is known of them stays. */
+void sb_held_close(struct sb_held_list *list);
+
+/* Removes the files that are still theirs, but for those that others have, too; NULL: all. */
+void sb_held_unlink(const struct sb_held_list *list, const struct sb_held_list *others);
 
 /* The first of a call that asked for the same, and those behind it. NULL: none. */
 struct sb_held *sb_held_find(const struct sb_held_list *list, unsigned call, const char *requested);

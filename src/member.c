@@ -48,7 +48,6 @@ int sb_member_start(struct sb_member *member, struct sb_held_list *held, struct 
     member->pidfd = member->channel = member->board_fd = -1;
     member->quit_ns = member->kill_ns = NEVER;
     member->started_ns = sb_now_ns();
-    member->state = SB_GENERATION_STARTING;
     TAILQ_INIT(&member->sockets);
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
         return -errno;
@@ -64,6 +63,7 @@ int sb_member_start(struct sb_member *member, struct sb_held_list *held, struct 
     }
     sigprocmask(SIG_SETMASK, ret_mask, NULL);
     close(ends[1]);
+    member->state = SB_GENERATION_STARTING;
     if (r == 0)
         r = watch(member);
     if (r < 0)
@@ -89,11 +89,23 @@ static void close_all(const int *fds, unsigned count)
         close(fds[i]);
 }
 
+/* What it has told cannot be had here, so it is no successor. */
+static void reject(struct sb_member *member, int error)
+{
+    if (!member->why && asprintf(&member->why, "its supervisor cannot take over what it tells: %s (limits: ulimit -n, "
+                                 "ulimit -v)", strerror(-error)) < 0)
+        member->why = NULL;
+    sb_member_signal(member, SIGKILL);
+}
+
 static void take_listener(struct sb_member *member, const char *const *words, const int *fds, unsigned count)
 {
     unsigned call = strtoul(words[1], NULL, 10);
-    if (sb_held_add(&member->sockets, call, words[2], words[3], fds, count) < 0)
-        close_all(fds, count);
+    int r = sb_held_add(&member->sockets, call, words[2], words[3], fds, count);
+    if (r == 0)
+        return;
+    close_all(fds, count);
+    reject(member, r);
 }
 
 static bool take_ready(struct sb_member *member, const char *const *words, int board_fd)
@@ -101,8 +113,11 @@ static bool take_ready(struct sb_member *member, const char *const *words, int b
     member->strategy = strdup(words[1]);
     member->handler = strdup(words[2]);
     member->board_fd = board_fd;
-    if (!member->strategy || !member->handler || sb_board_map(board_fd, &member->board) < 0)
+    int r = member->strategy && member->handler ? sb_board_map(board_fd, &member->board) : -ENOMEM;
+    if (r < 0) {
+        reject(member, r);
         return false;
+    }
     member->ready_ns = sb_now_ns();
     return true;
 }
@@ -132,6 +147,8 @@ bool sb_member_hear(struct sb_member *member)
     bool ready = false;
     while (member->channel >= 0) {
         ssize_t size = sb_take_passed(member->channel, MSG_DONTWAIT, packet, sizeof packet, fds, &count);
+        if (size == -EMFILE)
+            reject(member, -EMFILE);
         if (size < 0 && size != -EAGAIN && sb_tires(&member->fruitless))
             sb_nap(SB_TIRED_MS);
         if (size == 0)
@@ -153,7 +170,8 @@ void sb_member_signal(const struct sb_member *member, int signo)
 
 bool sb_member_reap(struct sb_member *member)
 {
-    return waitpid(member->pid, &member->status, WNOHANG) == member->pid;
+    pid_t pid = waitpid(member->pid, &member->status, WNOHANG);
+    return pid == member->pid || (pid < 0 && errno == ECHILD);      /* somebody else has waited for it */
 }
 
 void sb_member_describe_end(const struct sb_member *member, char *text, size_t size)

@@ -16,6 +16,7 @@ struct sb_member {
     char *why;                          /* it will not serve; or NULL */
     struct sb_held_list sockets;        /* its, as told so far */
     int64_t started_ns, ready_ns, retired_ns;
+    int told_end;                       /* SIGTERM or SIGQUIT; 0: nothing yet */
     int64_t quit_ns, kill_ns;           /* when it is told to end at once, and when it is killed */
     unsigned fruitless;                 /* looks in a row at what it has told that have failed */
     int status;                         /* once it has ended: of waitpid(2) */

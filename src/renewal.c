@@ -3,7 +3,7 @@
  * stay open:
  *
  *     supervisor VERSION PID NUMBER PAUSE_MS LEDGER NOTE     the last number that was given to a generation
- *     socket CALL REQUESTED BOUND FD                         of the generation that serves
+ *     socket CALL REQUESTED BOUND FILE DEVICE INODE FD       of the generation that serves
  *     member PLACE NUMBER STATE PID CHANNEL BOARD STARTED READY RETIRED QUIT KILL STRATEGY HANDLER */
 #include "renewal.h"
 
@@ -65,8 +65,9 @@ static void write_records(const struct sb_supervisor *supervisor, const char *no
             supervisor->last_number, '\0', supervisor->pause_ms, '\0', supervisor->ledger.fd, '\0', note, '\0', '\0');
     TAILQ_FOREACH(held, &supervisor->sockets, link)
         for (unsigned i = 0; i < held->count; i++)
-            fprintf(file, "socket%c%u%c%s%c%s%c%d%c%c", '\0', held->call, '\0', held->requested, '\0', held->bound,
-                    '\0', held->fds[i], '\0', '\0');
+            fprintf(file, "socket%c%u%c%s%c%s%c%d%c%ju%c%ju%c%d%c%c", '\0', held->call, '\0', held->requested, '\0',
+                    held->bound, '\0', held->has_file, '\0', (uintmax_t)held->device, '\0', (uintmax_t)held->inode, '\0',
+                    held->fds[i], '\0', '\0');
     for (unsigned i = 0; i < SB_GENERATIONS_MAX; i++)
         if (supervisor->members[i].state != SB_GENERATION_NONE)
             write_member(file, i, &supervisor->members[i]);
@@ -95,6 +96,8 @@ int sb_supervisor_exec(struct sb_supervisor *supervisor, const char *path, char 
 {
     char number[16];
     sigset_t all, mask;
+    if (supervisor->ending)
+        return -ECANCELED;
     if (sb_supervisor_changes(supervisor) || !supervisor->serving)
         return -EBUSY;
     int fd = make_records(supervisor, note);
@@ -106,8 +109,11 @@ int sb_supervisor_exec(struct sb_supervisor *supervisor, const char *path, char 
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, &mask);
     keep_all(supervisor, true);
-    execv(path, argv);
-    int r = -errno;
+    int r = -ECANCELED;             /* who has asked for the end would not be heard any more */
+    if (!atomic_load(&supervisor->stop) && !atomic_load(&supervisor->stop_now)) {
+        execv(path, argv);
+        r = -errno;
+    }
     keep_all(supervisor, false);
     sigprocmask(SIG_SETMASK, &mask, NULL);
     unsetenv(SB_RENEWAL_VARIABLE);
@@ -134,9 +140,16 @@ static int read_supervisor(struct sb_supervisor *supervisor, char *const *fields
 
 static int read_socket(struct sb_supervisor *supervisor, char *const *fields, unsigned n)
 {
-    if (n != 5)
+    if (n != 8)
         return -EPROTO;
-    return sb_held_add(&supervisor->sockets, number(fields[1]), fields[2], fields[3], (int[]){ number(fields[4]) }, 1);
+    int r = sb_held_add(&supervisor->sockets, number(fields[1]), fields[2], fields[3], (int[]){ number(fields[7]) }, 1);
+    struct sb_held *held = TAILQ_LAST(&supervisor->sockets, sb_held_list);
+    if (r < 0)
+        return r;
+    held->has_file = number(fields[4]) != 0;
+    held->device = strtoull(fields[5], NULL, 10);
+    held->inode = strtoull(fields[6], NULL, 10);
+    return 0;
 }
 
 static int read_member(struct sb_supervisor *supervisor, char *const *fields, unsigned n)

@@ -194,16 +194,17 @@ const char *sb_generation_state_name(uint32_t state)
     return state < sizeof names / sizeof *names ? names[state] : "unknown";
 }
 
-/* Until nobody has written meanwhile. Its writer only ever copies memory in between. */
-static void copy_ledger(const struct sb_ledger *shared, struct sb_ledger *ret_ledger)
+/* Until nobody has written meanwhile: its writer only ever copies memory in between, unless it is no supervisor at all. */
+static int copy_ledger(const struct sb_ledger *shared, struct sb_ledger *ret_ledger)
 {
-    uint32_t before, after;
-    do {
-        before = __atomic_load_n(&shared->sequence, __ATOMIC_ACQUIRE);
+    for (int tries = 0; tries < 10000; tries++) {
+        uint32_t before = __atomic_load_n(&shared->sequence, __ATOMIC_ACQUIRE);
         memcpy(ret_ledger, shared, sizeof *shared);
         __atomic_thread_fence(__ATOMIC_ACQUIRE);
-        after = GET(shared->sequence);
-    } while (before != after || before % 2 == 1);
+        if (before == GET(shared->sequence) && before % 2 == 0)
+            return 0;
+    }
+    return -EPROTO;
 }
 
 static int read_ledger(int fd, struct sb_ledger *ret_ledger)
@@ -217,10 +218,9 @@ static int read_ledger(int fd, struct sb_ledger *ret_ledger)
     if (shared == MAP_FAILED)
         return -errno;
     bool good = shared->magic == SB_LEDGER_MAGIC && shared->version == SB_LEDGER_VERSION;
-    if (good)
-        copy_ledger(shared, ret_ledger);
+    int r = good ? copy_ledger(shared, ret_ledger) : -EPROTO;
     munmap((void *)shared, sizeof *shared);
-    return good ? 0 : -EPROTO;
+    return r;
 }
 
 int sb_ledger_read(pid_t pid, struct sb_ledger *ret_ledger)

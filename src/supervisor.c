@@ -127,7 +127,7 @@ void sb_supervisor_destroy(struct sb_supervisor *supervisor)
     if (!supervisor)
         return;
     kill_all(supervisor);
-    sb_held_unlink(&supervisor->sockets);
+    sb_held_unlink(&supervisor->sockets, NULL);
     sb_held_finish(&supervisor->sockets);
     leave(supervisor);
     free(supervisor->note);
@@ -238,9 +238,8 @@ int sb_supervisor_change(struct sb_supervisor *supervisor, void *wish)
     supervisor->next = member;
     supervisor->restart_ns = NEVER;
     write_down(supervisor, member);
-    r = watch_member(supervisor, member);
-    if (r < 0)                              /* it ends, and that is found by looking */
-        sb_member_signal(member, SIGKILL);
+    if (watch_member(supervisor, member) < 0)
+        member->kill_ns = sb_deadline_ns(0);    /* nobody would be told of it */
     return 0;
 }
 
@@ -285,8 +284,8 @@ static void become_ready(struct sb_supervisor *supervisor, struct sb_member *mem
     promote(supervisor);
     if (first)
         keep_given(supervisor);
-    report(supervisor, member, (struct sb_change_report){ .change = SB_CHANGE_READY,
-                                                          .ready_ns = member->ready_ns - member->started_ns });
+    report(supervisor, member, (struct sb_change_report){ .change = first ? SB_CHANGE_READY : SB_CHANGE_DONE,
+           .ready_ns = member->ready_ns - member->started_ns, .took_ns = age_ns(member) });
 }
 
 /* Its workers that end are busy too, but with themselves. */
@@ -305,10 +304,9 @@ static void conclude(struct sb_supervisor *supervisor)
 {
     const struct sb_member *former = supervisor->former, *serving = supervisor->serving;
     supervisor->former = NULL;
-    if (serving)
-        report(supervisor, serving, (struct sb_change_report){ .change = SB_CHANGE_DONE, .former = former->number,
-               .carried = count_requests(former), .ready_ns = serving->ready_ns - serving->started_ns,
-               .took_ns = age_ns(serving) });
+    report(supervisor, serving, (struct sb_change_report){ .change = SB_CHANGE_DONE, .former = former->number,
+           .carried = count_requests(former), .ready_ns = serving->ready_ns - serving->started_ns,
+           .took_ns = age_ns(serving) });
 }
 
 /* --- the end ------------------------------------------------------------------------------------------------------ */
@@ -317,10 +315,13 @@ static void end_all(struct sb_supervisor *supervisor, int signo)
 {
     supervisor->ending = true;
     supervisor->restart_ns = NEVER;
+    sb_held_unlink(&supervisor->sockets, NULL);     /* who calls now shall not wait for nobody */
+    sb_held_close(&supervisor->sockets);
     for (unsigned i = 0; i < SB_GENERATIONS_MAX; i++) {
         struct sb_member *member = &supervisor->members[i];
-        if (!is_there(member))
+        if (!is_there(member) || member->told_end == SIGQUIT || member->told_end == signo)
             continue;
+        member->told_end = signo;
         sb_member_signal(member, signo);
         if (member != supervisor->serving && signo != SIGQUIT)
             member->quit_ns = MIN(member->quit_ns, sb_deadline_ns(supervisor->config.drain_timeout_ms));
@@ -357,18 +358,24 @@ static void schedule_restart(struct sb_supervisor *supervisor, const struct sb_m
     supervisor->restart_ns = sb_deadline_ns(pause_ms);
 }
 
+static void report_death(const struct sb_supervisor *supervisor, const struct sb_member *died, int pause_ms)
+{
+    char end[128];
+    sb_member_describe_end(died, end, sizeof end);
+    report(supervisor, died, (struct sb_change_report){ .change = SB_CHANGE_DIED, .why = died->why ? died->why : end,
+                                                        .pause_ns = pause_ms * MS_NS });
+}
+
 /* The one that served, or was to, is gone, and it had no successor. */
 static void lose(struct sb_supervisor *supervisor, const struct sb_member *died)
 {
-    char end[128];
     bool restarts = supervisor->config.restart && !supervisor->ending && !TAILQ_EMPTY(&supervisor->sockets);
-    supervisor->status = died->status;
+    if (died->state == SB_GENERATION_SERVING || TAILQ_EMPTY(&supervisor->sockets))
+        supervisor->status = died->status;
     if (restarts)
         schedule_restart(supervisor, died);
-    sb_member_describe_end(died, end, sizeof end);
     if (!supervisor->ending)
-        report(supervisor, died, (struct sb_change_report){ .change = SB_CHANGE_DIED,
-               .why = died->why ? died->why : end, .pause_ns = restarts ? supervisor->pause_ms * MS_NS : 0 });
+        report_death(supervisor, died, restarts ? supervisor->pause_ms : 0);
     if (!restarts && !supervisor->ending)
         end_all(supervisor, SIGTERM);
 }
@@ -376,21 +383,25 @@ static void lose(struct sb_supervisor *supervisor, const struct sb_member *died)
 static void lose_next(struct sb_supervisor *supervisor, const struct sb_member *died)
 {
     supervisor->next = NULL;
-    if (supervisor->serving || supervisor->ending)
+    if (!TAILQ_EMPTY(&supervisor->sockets) || supervisor->ending)
         refuse(supervisor, died);
+    sb_held_unlink(&died->sockets, &supervisor->sockets);
     if (!supervisor->serving)
         lose(supervisor, died);
 }
 
-/* Without it the next one need not wait any longer. */
+/* Without it the next one need not wait any longer; and the change that made it serve is over, if it was not yet. */
 static void lose_serving(struct sb_supervisor *supervisor, const struct sb_member *died)
 {
     struct sb_member *next = supervisor->next;
-    supervisor->serving = NULL;
+    supervisor->serving = supervisor->former = NULL;
     supervisor->status = died->status;
     if (!next || supervisor->ending) {
         lose(supervisor, died);
-    } else if (next->state == SB_GENERATION_READY) {
+        return;
+    }
+    report_death(supervisor, died, 0);
+    if (next->state == SB_GENERATION_READY) {
         promote(supervisor);
         report(supervisor, next, (struct sb_change_report){ .change = SB_CHANGE_DONE,
                .ready_ns = next->ready_ns - next->started_ns, .took_ns = age_ns(next) });
@@ -469,7 +480,9 @@ static int64_t trusted_ns(const struct sb_member *member)
 /* When there is something to do though nobody tells. */
 static int64_t next_ns(const struct sb_supervisor *supervisor)
 {
-    int64_t until_ns = MIN(supervisor->restart_ns, trusted_ns(supervisor->next));
+    int64_t until_ns = supervisor->restart_ns;
+    if (!supervisor->ending)
+        until_ns = MIN(until_ns, trusted_ns(supervisor->next));
     if (supervisor->former)
         until_ns = MIN(until_ns, sb_deadline_ns(LOOK_MS));
     for (unsigned i = 0; i < SB_GENERATIONS_MAX; i++)

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """A running server is changed: switch, reload, stop, signals, and what is refused. SWITCHBOARD in the environment is the
-command, PLUGIN_VERSION_OLD, _NEW and _DYING are builds of one handler that answer differently."""
+command, PLUGIN_VERSION_OLD, _NEW, _DYING and _SLOW are builds of one handler that answer differently."""
 import os
 import re
 import resource
@@ -16,7 +16,7 @@ from lifeline import PATIENCE_S, until
 from serving import SWITCHBOARD, Served
 from versions import Load, ask, dial
 
-VERSIONS = {name: os.environ['PLUGIN_VERSION_' + name.upper()] for name in ('old', 'new', 'dying')}
+VERSIONS = {name: os.environ['PLUGIN_VERSION_' + name.upper()] for name in ('old', 'new', 'dying', 'slow')}
 UPPER, TCP = 'upper', 'tcp://127.0.0.1:0'
 # Each way to hand requests on, and each to share a listener.
 DESIGNS = [('serial', 'shared'), ('thread', 'shared'), ('fork', 'shared'), ('pool:2', 'shared'),
@@ -190,6 +190,88 @@ class Changes(Case):
             self.assertEqual(process.returncode, 0)
         self.assertIn('strategy=prefork:4', served.ask_for('reload'))
         self.assertEqual(served.generation(), 5)
+
+
+class Ends(Case):
+    """What comes together with a change, or instead of it."""
+
+    def test_stops_of_two_kinds_drain_too(self):
+        served = self.serve(f'--drain-timeout={PATIENCE_S}', self.plugin, TCP)
+        with served.dial() as caller:
+            self.assertEqual(ask(caller), 'old')
+            os.kill(served.pid(), signal.SIGTERM)
+            until(lambda: refuses(served.address), 'it has stopped')
+            os.kill(served.pid(), signal.SIGINT)
+            self.assertEqual(ask(caller), 'old')
+        served.ends()
+
+    def test_a_stop_is_not_lost_in_a_renewal(self):
+        served = self.serve(f'--drain-timeout={PATIENCE_S}', self.plugin, TCP)
+        with served.dial() as caller:
+            self.assertEqual(ask(caller), 'old')
+            os.kill(served.pid(), signal.SIGTERM)
+            until(lambda: refuses(served.address), 'it has stopped')
+            for words in (['--program'], []):
+                self.assertNotEqual(command('reload', *words, served.pid()).returncode, 0)
+            self.assertEqual(ask(caller), 'old')
+        served.ends()
+
+    def test_who_serves_dies_while_the_next_one_starts(self):
+        for restart in ([], ['--restart']):
+            served = self.serve(*restart, self.plugin, TCP)
+            self.install('slow')
+            with subprocess.Popen([SWITCHBOARD, 'reload', str(served.pid())], stdout=subprocess.PIPE) as asking:
+                until(lambda: ' starting ' in command('status', served.pid()).stdout, 'it starts')
+                os.kill(served.serving(), signal.SIGKILL)
+                self.assertIn(b'generation 2 serves', asking.communicate(timeout=PATIENCE_S)[0])
+                self.assertEqual(asking.returncode, 0)
+            self.answers(served, 'slow')
+            self.assertIn('generation 1 ', served.said())
+            self.install('old')
+            served.ask_for('stop')
+            self.assertEqual(served.wait()[0], 0)
+
+    def test_a_stop_while_the_next_one_starts(self):
+        served = self.serve('--drain-timeout=0.1', self.plugin, TCP)
+        self.install('slow')
+        with subprocess.Popen([SWITCHBOARD, 'reload', str(served.pid())], stderr=subprocess.PIPE) as asking:
+            until(lambda: ' starting ' in command('status', served.pid()).stdout, 'it starts')
+            served.stop()
+            self.assertEqual(served.wait()[0], 0)
+            self.assertIn(b'told to stop', asking.communicate(timeout=PATIENCE_S)[1])
+
+    def test_the_file_of_another_server_is_left_alone(self):
+        path = os.path.join(self.folder, 'socket')
+        served = self.serve(self.plugin, 'unix:' + path)
+        os.unlink(path)
+        with socket.socket(socket.AF_UNIX) as other:
+            other.bind(path)
+            served.ask_for('reload')
+            served.ask_for('stop')
+            served.ends()
+            self.assertTrue(os.path.exists(path))
+
+    def test_what_has_no_room_for_its_sockets_is_refused(self):
+        served = self.serve('-s', 'prefork:2', '-a', 'reuseport', self.plugin, TCP)
+        open_ones = len(os.listdir(f'/proc/{served.pid()}/fd'))
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        before = resource.prlimit(served.pid(), resource.RLIMIT_NOFILE, (open_ones + 8, hard))
+        self.assertIn('Too many open files', served.ask_for('switch', '-s', 'prefork:40', status=1))
+        self.answers(served, 'old')
+        resource.prlimit(served.pid(), resource.RLIMIT_NOFILE, before)
+        served.ask_for('switch', '-s', 'prefork:40')
+        self.answers(served, 'old')
+
+    def test_a_start_without_descriptors(self):
+        """Each limit ends in a server, or in a sentence and status 1."""
+        for limit in range(4, 30):
+            served = self.serve('-s', 'serial', self.plugin, TCP, under=('prlimit', f'--nofile={limit}:{limit}'))
+            if served.line:
+                served.stop()
+                self.assertEqual(served.wait()[0], 0, limit)
+            else:
+                status, said = served.wait()
+                self.assertNotEqual((status, said), (0, ''), limit)
 
 
 class Refused(Case):

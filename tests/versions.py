@@ -15,7 +15,11 @@ def dial(address):
     if is_unix and kind == socket.SOCK_DGRAM:
         caller.bind('')
     host, _, port = rest.strip('/').rpartition(':')
-    caller.connect(rest if is_unix else (host, int(port)))
+    try:
+        caller.connect(rest if is_unix else (host, int(port)))
+    except OSError:
+        caller.close()
+        raise
     return caller
 
 

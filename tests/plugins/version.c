@@ -1,5 +1,5 @@
 /* A plugin of which builds answer differently: each line with its version before it. "crash" kills the process, and the
- * version "dying" dies by itself. */
+ * version "dying" dies by itself, the version "slow" takes a second to begin. */
 #include <stdlib.h>
 #include <string.h>
 #include <switchboard/switchboard.h>
@@ -27,6 +27,8 @@ static int configure(struct sb_server *server, void *options)
     (void)options;
     if (strcmp(VERSION, "dying ") == 0)
         ualarm(200000, 0);
+    if (strcmp(VERSION, "slow ") == 0)
+        sleep(1);
     return 0;
 }
 

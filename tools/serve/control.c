@@ -18,6 +18,7 @@ enum {
     CALLERS_MAX = 16, PACKET_SIZE = 65536, ANSWER_SIZE = 4096,
     SILENT_MS = 5000,       /* how long a caller may take to say what it wants */
     NAMES = 10,             /* how many are tried */
+    PAUSE_MS = 20,          /* after a call that could not be taken */
 };
 
 enum phase { ABSENT, HEARD_NOTHING, ASKED, TAKEN_UP, WAITING };
@@ -35,6 +36,7 @@ struct control_caller {
 struct control {
     int fd;
     char path[CONTROL_PATH_SIZE];
+    uint64_t paused_until_ns;
     struct control_caller callers[CALLERS_MAX];
 };
 
@@ -76,7 +78,8 @@ static void clear_folder(void)
     globfree(&found);
 }
 
-/* The mode is there before anybody can connect. */
+/* Until it listens it has another name, for others would take it for abandoned. The mode is there before anybody can
+ * connect. */
 static int bind_somewhere(struct control *control)
 {
     struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -84,8 +87,12 @@ static int bind_somewhere(struct control *control)
     for (int i = 0; r == -EADDRINUSE && i < NAMES; i++) {
         snprintf(control->path, sizeof control->path, "%s/switchboard-%d-%08x.control", folder(), (int)getpid(),
                  (unsigned)arc4random());
-        strcpy(address.sun_path, control->path);
+        snprintf(address.sun_path, sizeof address.sun_path, "%s.new", control->path);
         r = bind(control->fd, (struct sockaddr *)&address, sizeof address) < 0 ? -errno : 0;
+    }
+    if (r == 0 && (listen(control->fd, CALLERS_MAX) < 0 || rename(address.sun_path, control->path) < 0)) {
+        r = -errno;
+        unlink(address.sun_path);
     }
     return r;
 }
@@ -95,11 +102,9 @@ static int open_socket(struct control *control)
     clear_folder();
     control->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     int r = control->fd < 0 ? -errno : bind_somewhere(control);
-    if (r < 0) {
+    if (r < 0)
         control->path[0] = '\0';
-        return r;
-    }
-    return listen(control->fd, CALLERS_MAX) < 0 ? -errno : 0;
+    return r;
 }
 
 int control_open(struct control **ret_control)
@@ -209,8 +214,10 @@ static void admit(struct control *control)
 {
     struct control_caller *room = make_room(control);
     int fd = room ? accept4(control->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK) : -1;
-    if (fd < 0)
+    if (fd < 0) {
+        control->paused_until_ns = clock_in_ms(PAUSE_MS);
         return;
+    }
     *room = (struct control_caller){ .control = control, .phase = HEARD_NOTHING, .fd = fd,
                                       .silent_until_ns = clock_in_ms(SILENT_MS) };
     if (may_ask(fd))
@@ -256,8 +263,11 @@ unsigned control_poll(struct control *control, struct pollfd *fds, unsigned room
 {
     unsigned n = 0;
     bool full = !longest(control, ABSENT) && !longest(control, WAITING);
-    if (!full && n < room)
+    int pause_ms = clock_left_ms(control->paused_until_ns);
+    if (!full && pause_ms == 0 && n < room)
         fds[n++] = (struct pollfd){ .fd = control->fd, .events = POLLIN };
+    if (pause_ms > 0 && (*ret_timeout_ms < 0 || pause_ms < *ret_timeout_ms))
+        *ret_timeout_ms = pause_ms;
     for (int i = 0; i < CALLERS_MAX && n < room; i++) {
         const struct control_caller *caller = &control->callers[i];
         if (caller->phase != HEARD_NOTHING)
@@ -279,7 +289,7 @@ void control_look(struct control *control)
         else if (caller->phase == HEARD_NOTHING && clock_left_ms(caller->silent_until_ns) == 0)
             dismiss(caller);
     }
-    for (int i = 0; i < CALLERS_MAX && has_something(control->fd); i++)
+    for (int i = 0; i < CALLERS_MAX && clock_left_ms(control->paused_until_ns) == 0 && has_something(control->fd); i++)
         admit(control);
 }
 

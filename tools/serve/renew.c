@@ -92,13 +92,17 @@ static bool does_run(char *why, size_t why_size)
 /* /proc/self/cmdline, whose words the program's own parsing has not moved. */
 static char *read_command_line(size_t *ret_size)
 {
-    char *text = NULL;
-    size_t room = 0;
-    FILE *file = fopen("/proc/self/cmdline", "re");
-    ssize_t size = file ? getdelim(&text, &room, EOF, file) : -1;
+    char piece[4096], *text = NULL;
+    size_t size = 0, n;
+    FILE *file = fopen("/proc/self/cmdline", "re"), *memory = file ? open_memstream(&text, &size) : NULL;
+    while (memory && (n = fread(piece, 1, sizeof piece, file)) > 0)
+        fwrite(piece, 1, n, memory);
+    bool whole = memory && !ferror(file) && !ferror(memory);
     if (file)
         fclose(file);
-    if (size <= 0) {
+    if (memory && fclose(memory) != 0)
+        whole = false;
+    if (!whole || size == 0) {
         free(text);
         return NULL;
     }

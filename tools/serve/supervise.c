@@ -204,6 +204,14 @@ static void mourn(const struct sb_change_report *report)
         say(SB_LOG_ERROR, "generation %u (pid %d) %s", report->number, (int)report->pid, report->why);
 }
 
+static void cannot(struct control_caller *caller, const char *why)
+{
+    if (!caller)
+        say(SB_LOG_WARNING, "nothing has changed: %s", why);
+    control_answer(caller, CONTROL_REFUSED, why);
+    control_end(caller);
+}
+
 static void keep_wish(struct wish *wish)
 {
     if (wish == serving || !wish)
@@ -226,10 +234,7 @@ static void hear(void *data, const struct sb_change_report *report)
     (void)data;
     switch (report->change) {
     case SB_CHANGE_READY:
-        if (report->number == 1)
-            announce();
-        else
-            say(SB_LOG_INFO, "generation %u serves", report->number);
+        announce();
         tell_ready();
         return;
     case SB_CHANGE_DONE:
@@ -248,6 +253,12 @@ static void hear(void *data, const struct sb_change_report *report)
         return;
     case SB_CHANGE_DIED:
         mourn(report);
+        if (report->wish == next)
+            keep_wish(report->wish);        /* it had begun to be what serves */
+        if (!sb_supervisor_is_busy(supervisor) && asking) {
+            cannot(asking, report->why);
+            asking = NULL;
+        }
         return;
     }
 }
@@ -255,14 +266,6 @@ static void hear(void *data, const struct sb_change_report *report)
 static void stop(int signo);
 
 /* --- what it is asked for ----------------------------------------------------------------------------------------- */
-
-static void cannot(struct control_caller *caller, const char *why)
-{
-    if (!caller)
-        say(SB_LOG_WARNING, "nothing has changed: %s", why);
-    control_answer(caller, CONTROL_REFUSED, why);
-    control_end(caller);
-}
 
 static void begin_change(struct control_caller *caller, struct wish *wish)
 {
@@ -376,7 +379,7 @@ static void obey_signals(void)
     }
     if (wanted == 0 || sb_supervisor_is_busy(supervisor))
         return;
-    more_workers = 0;
+    more_workers -= wanted;
     snprintf(workers, sizeof workers, "%+d", wanted);
     change(NULL, &(struct wish_change){ .workers = workers });
 }
@@ -485,6 +488,8 @@ static int begin(void)
     return 0;
 }
 
+#define PAUSE_US 20000
+
 static int run(int *ret_status)
 {
     bool told_end = false;
@@ -505,7 +510,7 @@ static int run(int *ret_status)
         look_after_service(&timeout_ms);
         unsigned n = 2 + control_poll(control, fds + 2, 30, &timeout_ms);
         if (poll(fds, n, timeout_ms) < 0 && errno != EINTR)
-            return -errno;
+            usleep(PAUSE_US);               /* it may work again */
     }
     return r;
 }
