@@ -69,8 +69,8 @@ static int count;           /* of sockets that came from it; they are close-on-e
 
 static int find(struct serve_arguments *arguments)
 {
+    static struct found found;          /* they stay */
     char **names = NULL;
-    struct found found = { .n = 0 };
     count = sd_listen_fds_with_names(false, &names);
     int r = find_all(arguments, names, count > 0 ? count : 0, &found);
     for (int i = 0; i < count; i++)
