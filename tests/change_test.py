@@ -64,6 +64,14 @@ class Case(unittest.TestCase):
         self.folder = folder.name
         self.plugin = os.path.join(folder.name, 'version.so')
         self.install('old')
+        os.environ['VERSION_WAITS'] = os.path.join(self.folder, 'waits')
+
+    def hold_up(self):
+        """The version `slow` does not begin until this file is gone."""
+        path = os.path.join(self.folder, 'waits')
+        with open(path, 'x', encoding='ascii'):
+            pass
+        return path
 
     def install(self, version):
         shutil.copy(VERSIONS[version], self.plugin + '.next')
@@ -220,9 +228,12 @@ class Ends(Case):
         for restart in ([], ['--restart']):
             served = self.serve(*restart, self.plugin, TCP)
             self.install('slow')
+            waits = self.hold_up()
             with subprocess.Popen([SWITCHBOARD, 'reload', str(served.pid())], stdout=subprocess.PIPE) as asking:
                 until(lambda: ' starting ' in command('status', served.pid()).stdout, 'it starts')
                 os.kill(served.serving(), signal.SIGKILL)
+                until(lambda: 'generation 1 ' in served.said(), 'its death is said')
+                os.unlink(waits)
                 self.assertIn(b'generation 2 serves', asking.communicate(timeout=PATIENCE_S)[0])
                 self.assertEqual(asking.returncode, 0)
             self.answers(served, 'slow')
@@ -234,6 +245,7 @@ class Ends(Case):
     def test_a_stop_while_the_next_one_starts(self):
         served = self.serve('--drain-timeout=0.1', self.plugin, TCP)
         self.install('slow')
+        self.hold_up()
         with subprocess.Popen([SWITCHBOARD, 'reload', str(served.pid())], stderr=subprocess.PIPE) as asking:
             until(lambda: ' starting ' in command('status', served.pid()).stdout, 'it starts')
             served.stop()
@@ -398,11 +410,14 @@ print(caller.recv(256))'''], capture_output=True, text=True, timeout=PATIENCE_S,
 
     def test_who_has_left_is_not_obeyed_any_more(self):
         served = self.serve(self.plugin, TCP)
+        self.install('slow')
+        waits = self.hold_up()
         asking = subprocess.Popen([SWITCHBOARD, 'reload', str(served.pid())], stdout=subprocess.DEVNULL)
-        until(lambda: 'starting' in (shown := command('status', served.pid()).stdout) or ', ready' in shown, 'it begins')
+        until(lambda: ' starting ' in command('status', served.pid()).stdout, 'it starts')
         for _ in range(5):
             with self.dial(served) as caller:
                 caller.sendall(b'reload\0')
+        os.unlink(waits)
         asking.wait(PATIENCE_S)
         served.ask_for('reload')
         self.assertEqual(served.generation(), 3)

@@ -1,5 +1,6 @@
 /* A plugin of which builds answer differently: each line with its version before it. "crash" kills the process, and the
- * version "dying" dies by itself, the version "slow" takes a second to begin. */
+ * version "dying" dies by itself, the version "slow" does not begin as long as the file $VERSION_WAITS
+ * is there. */
 #include <stdlib.h>
 #include <string.h>
 #include <switchboard/switchboard.h>
@@ -27,8 +28,9 @@ static int configure(struct sb_server *server, void *options)
     (void)options;
     if (strcmp(VERSION, "dying ") == 0)
         ualarm(200000, 0);
-    if (strcmp(VERSION, "slow ") == 0)
-        sleep(1);
+    const char *file = getenv("VERSION_WAITS");
+    while (strcmp(VERSION, "slow ") == 0 && file && access(file, F_OK) == 0)
+        usleep(1000);
     return 0;
 }
 
