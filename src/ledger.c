@@ -52,8 +52,7 @@ void sb_ledger_close(struct sb_ledger_book *book)
 /* Readers take the copy again that they began while the number was odd, or another (a seqlock). */
 static void begin(struct sb_ledger *ledger)
 {
-    __atomic_store_n(&ledger->sequence, ledger->sequence + 1, __ATOMIC_RELAXED);
-    __atomic_thread_fence(__ATOMIC_RELEASE);
+    __atomic_fetch_add(&ledger->sequence, 1, __ATOMIC_ACQ_REL);     /* what follows is not written before it */
 }
 
 static void end(struct sb_ledger *ledger)

@@ -194,13 +194,23 @@ const char *sb_generation_state_name(uint32_t state)
     return state < sizeof names / sizeof *names ? names[state] : "unknown";
 }
 
+/* The number behind is not read before any of it. */
+static void copy_words(const struct sb_ledger *shared, struct sb_ledger *ret_ledger)
+{
+    _Static_assert(sizeof *shared % sizeof(uint64_t) == 0, "whole words");
+    const uint64_t *from = (const void *)shared;
+    for (size_t i = 0; i < sizeof *shared / sizeof *from; i++) {
+        uint64_t word = __atomic_load_n(&from[i], __ATOMIC_ACQUIRE);
+        memcpy((char *)ret_ledger + i * sizeof word, &word, sizeof word);
+    }
+}
+
 /* Until nobody has written meanwhile: its writer only ever copies memory in between, unless it is no supervisor at all. */
 static int copy_ledger(const struct sb_ledger *shared, struct sb_ledger *ret_ledger)
 {
     for (int tries = 0; tries < 10000; tries++) {
         uint32_t before = __atomic_load_n(&shared->sequence, __ATOMIC_ACQUIRE);
-        memcpy(ret_ledger, shared, sizeof *shared);
-        __atomic_thread_fence(__ATOMIC_ACQUIRE);
+        copy_words(shared, ret_ledger);
         if (before == GET(shared->sequence) && before % 2 == 0)
             return 0;
     }
