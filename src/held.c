@@ -6,16 +6,23 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "ground/inherited.h"
+
 #define UNIX_SCHEME "unix:"
 #define UNIXGRAM_SCHEME "unixgram:"
 
 /* --- one address -------------------------------------------------------------------------------------------------- */
 
+bool sb_held_is_foreign(const struct sb_held *held)
+{
+    return strncmp(held->requested, SB_INHERITED_PREFIX, strlen(SB_INHERITED_PREFIX)) == 0;
+}
+
 /* NULL: it has none. An abstract name has no file either. */
 static const char *path_of(const struct sb_held *held)
 {
     const char *path = NULL;
-    if (strncmp(held->requested, SB_HELD_FOREIGN, strlen(SB_HELD_FOREIGN)) == 0)
+    if (sb_held_is_foreign(held))
         return NULL;
     if (strncmp(held->bound, UNIX_SCHEME, strlen(UNIX_SCHEME)) == 0)
         path = held->bound + strlen(UNIX_SCHEME);
@@ -145,18 +152,13 @@ void sb_held_unlink(const struct sb_held_list *list, const struct sb_held_list *
             remove_file(held);
 }
 
-static bool is_foreign(const struct sb_held *held)
-{
-    return strncmp(held->requested, SB_HELD_FOREIGN, strlen(SB_HELD_FOREIGN)) == 0;
-}
-
 /* What the one before knew is true; what lies at a path by now may be another's. */
 static void inherit(struct sb_held *held, struct sb_held *before)
 {
     held->has_file = before->has_file;
     held->device = before->device;
     held->inode = before->inode;
-    if (!is_foreign(held) || held->count != 1 || before->count != 1)
+    if (!sb_held_is_foreign(held) || held->count != 1 || before->count != 1)
         return;
     int copy = held->fds[0];
     held->fds[0] = before->fds[0];

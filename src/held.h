@@ -20,8 +20,8 @@ struct sb_held {
 
 TAILQ_HEAD(sb_held_list, sb_held);
 
-/* The text of an address that is a descriptor itself, and so brings no file of ours. */
-#define SB_HELD_FOREIGN "fd://"
+/* Whether the address is a descriptor itself, and so brings no file of ours. */
+bool sb_held_is_foreign(const struct sb_held *held);
 
 /* Adds sockets, which are the list's from then on, to the address that was added last, if they are its. -ENOMEM: they
  * are still the caller's. */

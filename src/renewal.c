@@ -41,9 +41,12 @@ static void keep_all(const struct sb_supervisor *supervisor, bool open)
     TAILQ_FOREACH(held, &supervisor->sockets, link)
         for (unsigned i = 0; i < held->count; i++)
             keep(held->fds[i], open);
-    for (unsigned i = 0; i < SB_GENERATIONS_MAX; i++) {
-        keep(supervisor->members[i].state == SB_GENERATION_NONE ? -1 : supervisor->members[i].channel, open);
-        keep(supervisor->members[i].state == SB_GENERATION_NONE ? -1 : supervisor->members[i].board_fd, open);
+    for (const struct sb_member *member = supervisor->members; member < supervisor->members + SB_GENERATIONS_MAX;
+         member++) {
+        if (member->state == SB_GENERATION_NONE)
+            continue;
+        keep(member->channel, open);
+        keep(member->board_fd, open);
     }
 }
 

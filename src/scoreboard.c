@@ -160,21 +160,13 @@ static int map_and_close(int fd, const struct sb_scoreboard **ret_board)
     return r;
 }
 
-static const struct sb_ledger_entry *find_serving(const struct sb_ledger *ledger)
-{
-    for (unsigned i = 0; i < SB_GENERATIONS_MAX; i++)
-        if (ledger->entries[i].state == SB_GENERATION_SERVING)
-            return &ledger->entries[i];
-    return NULL;
-}
-
 int sb_scoreboard_open(pid_t pid, const struct sb_scoreboard **ret_board)
 {
     struct sb_ledger ledger;
     int r = sb_ledger_read(pid, &ledger);
     if (r == -ENOENT)
         return map_and_close(open_memfd(pid, SB_BOARD_NAME), ret_board);
-    const struct sb_ledger_entry *serving = r == 0 ? find_serving(&ledger) : NULL;
+    const struct sb_ledger_entry *serving = r == 0 ? sb_ledger_serving(&ledger) : NULL;
     if (r < 0 || !serving)
         return r < 0 ? r : -ENOENT;
     return sb_ledger_open_board(&ledger, serving, ret_board);
@@ -259,6 +251,14 @@ int sb_ledger_find(const char *name, struct sb_ledger *ret_ledger)
     }
     closedir(folder);
     return r;
+}
+
+const struct sb_ledger_entry *sb_ledger_serving(const struct sb_ledger *ledger)
+{
+    for (unsigned i = 0; i < SB_GENERATIONS_MAX; i++)
+        if (ledger->entries[i].state == SB_GENERATION_SERVING)
+            return &ledger->entries[i];
+    return NULL;
 }
 
 int sb_ledger_open_board(const struct sb_ledger *ledger, const struct sb_ledger_entry *entry,

@@ -14,6 +14,7 @@
 
 #include "ground/clock.h"
 #include "ground/descriptor.h"
+#include "ground/inherited.h"
 #include "renewal.h"
 
 #define MS_NS INT64_C(1000000)
@@ -248,10 +249,10 @@ static void keep_given(const struct sb_supervisor *supervisor)
 {
     const struct sb_held *held;
     TAILQ_FOREACH(held, &supervisor->sockets, link) {
-        if (strncmp(held->requested, SB_HELD_FOREIGN, strlen(SB_HELD_FOREIGN)) != 0)
+        if (!sb_held_is_foreign(held))
             continue;
         close(held->fds[0]);
-        held->fds[0] = atoi(held->requested + strlen(SB_HELD_FOREIGN));
+        held->fds[0] = atoi(held->requested + strlen(SB_INHERITED_PREFIX));
         fcntl(held->fds[0], F_SETFD, FD_CLOEXEC);
     }
 }

@@ -4,17 +4,15 @@ command, PLUGIN_VERSION_OLD, _NEW, _DYING and _SLOW are builds of one handler th
 import os
 import re
 import resource
-import shutil
 import signal
 import socket
 import subprocess
 import tempfile
-import threading
 import unittest
 
 from lifeline import PATIENCE_S, until
 from serving import SWITCHBOARD, Served
-from versions import Load, ask, dial
+from versions import Load, ask, dial, install, refuses
 
 VERSIONS = {name: os.environ['PLUGIN_VERSION_' + name.upper()] for name in ('old', 'new', 'dying', 'slow')}
 UPPER, TCP = 'upper', 'tcp://127.0.0.1:0'
@@ -74,8 +72,7 @@ class Case(unittest.TestCase):
         return path
 
     def install(self, version):
-        shutil.copy(VERSIONS[version], self.plugin + '.next')
-        os.rename(self.plugin + '.next', self.plugin)
+        install(VERSIONS[version], self.plugin)
 
     def serve(self, *arguments, **more):
         return Changed(self, *arguments, **more)
@@ -429,11 +426,7 @@ class Program(Case):
     def setUp(self):
         super().setUp()
         self.program = os.path.join(self.folder, 'switchboard')
-        self.put(SWITCHBOARD)
-
-    def put(self, file):
-        shutil.copy(file, self.program + '.next')
-        os.rename(self.program + '.next', self.program)
+        install(SWITCHBOARD, self.program)
 
     def runs_what_is_there(self, served):
         return os.path.samefile(f'/proc/{served.pid()}/exe', self.program)
@@ -444,7 +437,7 @@ class Program(Case):
         served.ask_for('switch', '-s', 'prefork:3')
         with Load([served.address]) as load, served.dial() as talker:
             self.assertEqual(ask(talker), 'old')
-            self.put(SWITCHBOARD)
+            install(SWITCHBOARD, self.program)
             self.install('new')
             self.assertFalse(self.runs_what_is_there(served))
             renewing = subprocess.Popen([SWITCHBOARD, 'reload', '--program', str(served.pid())], stdout=subprocess.PIPE,
@@ -454,7 +447,7 @@ class Program(Case):
             self.assertTrue(self.runs_what_is_there(served))
             self.answers(served, 'new')
             self.assertEqual(ask(talker), 'old')        # of generation 3, which the program before had started
-            self.put(SWITCHBOARD)
+            install(SWITCHBOARD, self.program)
             os.kill(served.pid(), signal.SIGUSR2)
             until(lambda: served.generation() == 5, 'it is renewed')
             self.assertTrue(self.runs_what_is_there(served))
@@ -478,7 +471,7 @@ class Program(Case):
                         file.write(content)
                 self.assertIn(why, served.ask_for('reload', '--program', status=1))
         self.assertEqual((load.failures, served.generation()), ([], 1))
-        self.put(SWITCHBOARD)
+        install(SWITCHBOARD, self.program)
         served.ask_for('reload', '--program')
         self.assertTrue(self.runs_what_is_there(served))
         served.ask_for('stop')
@@ -531,14 +524,6 @@ class Signals(Case):
         os.kill(served.pid(), signal.SIGKILL)
         served.wait()
         until(lambda: refuses(served.address), 'nobody listens any more')
-
-
-def refuses(address):
-    try:
-        dial(address).close()
-    except ConnectionRefusedError:
-        return True
-    return False
 
 
 if __name__ == '__main__':

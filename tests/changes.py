@@ -9,13 +9,13 @@ refuses every fifth change. The last line tells how long the slowest answers too
 import itertools
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 
 from lifeline import PATIENCE_S, following
+from versions import install
 
 DESIGNS = ['-s thread', '-s prefork:2', '-w +1', '-s fiber', '-s prefork:3 -a reuseport', '-w +2', '-w -1',
            '-s prethread:4 -a reuseport', '-s pool:4 -a shared', '-s prefork:2 -a mutex', '-s prefork:2+thread -a flock',
@@ -39,8 +39,7 @@ class Server:
         self.addresses = [self.process.stdout.readline().split()[1] for _ in range(2)]
 
     def put_program(self):
-        shutil.copy(self.original, self.program + '.next')
-        os.rename(self.program + '.next', self.program)
+        install(self.original, self.program)
 
     def change(self, *words, status=0):
         done = subprocess.run([self.original, *words], capture_output=True, text=True, timeout=PATIENCE_S, check=False)

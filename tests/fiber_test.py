@@ -29,7 +29,7 @@ import time
 import unittest
 import unittest.mock
 
-from lifeline import PATIENCE_S, following, until
+from lifeline import PATIENCE_S, children_of, following, until
 
 EPOLL, URING = 'fiber:epoll', 'fiber:uring'
 ENGINES = [EPOLL, URING]
@@ -62,15 +62,6 @@ def threads_of(pid):
     """The kernel's own helpers of an io_uring are threads too."""
     names = map(read_text, glob.glob('/proc/%d/task/*/comm' % pid))
     return sum(not name.startswith('iou-') for name in names)
-
-
-def children_of(pid):
-    """By all its threads, of which some may end meanwhile."""
-    children = []
-    for path in glob.glob('/proc/%d/task/*/children' % pid):
-        with contextlib.suppress(OSError):
-            children += map(int, read_text(path).split())
-    return children
 
 
 def links_of(pid):

@@ -2,15 +2,13 @@
 """Generations: a program that replaces its handler while it serves. RELOADING in the environment is the program
 (reloading.c), PLUGIN_VERSION_OLD, _NEW and _DYING are builds of one handler that answer differently."""
 import os
-import shutil
 import signal
 import subprocess
 import tempfile
-import threading
 import unittest
 
 from lifeline import PATIENCE_S, following, until
-from versions import Load, ask, dial
+from versions import Load, ask, dial, install, refuses
 
 RELOADING = os.environ['RELOADING']
 VERSIONS = {'old': os.environ['PLUGIN_VERSION_OLD'], 'new': os.environ['PLUGIN_VERSION_NEW'],
@@ -34,9 +32,7 @@ class Reloading:
         self.address = self.hear('ready', 1)
 
     def install(self, version):
-        """As an installer does: the file is another one, and is there at once."""
-        shutil.copy(VERSIONS[version], self.plugin + '.next')
-        os.rename(self.plugin + '.next', self.plugin)
+        install(VERSIONS[version], self.plugin)
 
     def hear(self, what, number):
         """What the program says next, which has to be that: the rest of the line."""
@@ -149,15 +145,7 @@ class Generations(unittest.TestCase):
         program = Reloading(self, 'prefork:2')
         program.process.kill()
         program.process.communicate(timeout=PATIENCE_S)
-        until(lambda: refuses(program.dial), 'nobody listens any more')
-
-
-def refuses(dial):
-    try:
-        dial().close()
-    except ConnectionRefusedError:
-        return True
-    return False
+        until(lambda: refuses(program.address), 'nobody listens any more')
 
 
 if __name__ == '__main__':

@@ -4,17 +4,15 @@
     python3 tests/lifeline_test.py PATH_TO_switchboard PATH_TO_test-command PATH_TO_stress
 """
 import contextlib
-import glob
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-import time
 import unittest
 
-from lifeline import PATIENCE_S, following, until
+from lifeline import PATIENCE_S, descendants_of, following, until
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 # Holds a server with two workers, and tells its folder.
@@ -35,11 +33,6 @@ def read(path):
     with contextlib.suppress(OSError), open(path, encoding='utf-8', errors='replace') as file:
         return file.read()
     return ''
-
-
-def descendants(pid):
-    children = [int(child) for path in glob.glob('/proc/%d/task/*/children' % pid) for child in read(path).split()]
-    return children + [each for child in children for each in descendants(child)]
 
 
 def identity(pid):
@@ -75,7 +68,7 @@ class Killed(unittest.TestCase):
             folder = test.stdout.readline().strip()
             self.addCleanup(shutil.rmtree, folder)
             self.addCleanup(test.stdout.close)
-            servers = until(lambda: len(found := descendants(test.pid)) == 4 and found, 'a server with two workers')
+            servers = until(lambda: len(found := descendants_of(test.pid)) == 4 and found, 'a server with two workers')
             self.check_gone_with(test.pid, servers)
 
     def test_a_server_ends_with_a_test_in_c(self):
@@ -86,14 +79,14 @@ class Killed(unittest.TestCase):
                 script.write(SILENT_SERVER)
             with self.started(test_command, '--jobs=1', '--filter=command/misuse*', stdout=subprocess.DEVNULL,
                               env=dict(os.environ, SWITCHBOARD=path, TMPDIR=folder)) as test:
-                found = until(lambda: 'sleep' in map(name, found := descendants(test.pid)) and found, 'a server')
+                found = until(lambda: 'sleep' in map(name, found := descendants_of(test.pid)) and found, 'a server')
                 self.check_gone_with(test.pid, found)
 
     def test_the_workers_of_a_server_inside_a_test_end_with_it(self):
         """Whichever of the two that look after each other is killed."""
         for guard_is_killed in True, False:
             with self.started(stress, 'processes', stdout=subprocess.DEVNULL) as test:
-                found = until(lambda: len(found := descendants(test.pid)) >= 4 and found, 'workers')
+                found = until(lambda: len(found := descendants_of(test.pid)) >= 4 and found, 'workers')
                 self.check_gone_with(test.pid if guard_is_killed else found[0], found)
 
 

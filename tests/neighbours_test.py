@@ -9,7 +9,7 @@ import threading
 import time
 import unittest
 
-from lifeline import PATIENCE_S, until
+from lifeline import PATIENCE_S, children_of, until
 from serving import Served
 
 IN_ONE_PROCESS = ['serial', 'thread', 'pool:2', 'prethread:2', 'fiber:epoll', 'fiber:uring']
@@ -116,10 +116,9 @@ class KilledWorkers(unittest.TestCase):
     def grown_up(self, served, born):
         """A worker that has been seen for long enough; born: pid -> since when."""
         def find():
-            with open(f'/proc/{served.serving()}/task/{served.serving()}/children', encoding='ascii') as file:
-                for pid in map(int, file.read().split()):
-                    if time.monotonic() - born.setdefault(pid, time.monotonic()) > self.AGE_S:
-                        return pid
+            for pid in children_of(served.serving()):
+                if time.monotonic() - born.setdefault(pid, time.monotonic()) > self.AGE_S:
+                    return pid
             return None
         return until(find, 'a worker that lives on')
 

@@ -21,6 +21,7 @@ static int serve(struct sb_generation *generation, void *wish)
     struct sb_config config = SB_CONFIG_DEFAULTS;
     config.generation = generation;
     config.strategy = argv[3];
+    config.log_level = SB_LOG_WARNING;
     if (sb_plugin_load_handler(argv[1], NULL, &handler, &why) < 0) {
         sb_generation_refuse(generation, why);
         return 1;

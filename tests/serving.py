@@ -6,7 +6,7 @@ import socket
 import subprocess
 import tempfile
 
-from lifeline import PATIENCE_S, following
+from lifeline import PATIENCE_S, children_of, following
 
 SWITCHBOARD = os.environ['SWITCHBOARD']
 
@@ -45,8 +45,7 @@ class Served:
 
     def serving(self):
         """The pid of the generation that serves."""
-        with open(f'/proc/{self.pid()}/task/{self.pid()}/children', encoding='ascii') as file:
-            return int(file.read().split()[0])
+        return children_of(self.pid())[0]
 
     def status(self):
         """What `switchboard status` counts: name -> number."""

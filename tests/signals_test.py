@@ -20,7 +20,7 @@ import termios
 import time
 import unittest
 
-from lifeline import PATIENCE_S, until
+from lifeline import PATIENCE_S, children_of, descendants_of, until
 
 # Under nohup(1) it is ignored, and would be in what we start.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
@@ -56,18 +56,6 @@ def process_exists(pid):
             return file.read().rpartition(')')[2].split()[0] != 'Z'
     except OSError:
         return False
-
-
-def children_of(pid):
-    try:
-        with open('/proc/%d/task/%d/children' % (pid, pid), encoding='ascii') as file:
-            return list(map(int, file.read().split()))
-    except OSError:
-        return []
-
-
-def descendants_of(pid):
-    return [each for child in children_of(pid) for each in [child, *descendants_of(child)]]
 
 
 class Server:

@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 
-from lifeline import PATIENCE_S, following
+from lifeline import PATIENCE_S, children_of, following
 
 STRATEGIES = ('serial', 'thread', 'fork', 'pool', 'prefork:4', 'prethread:4', 'prefork:2+thread', 'prefork:2+pool:4',
               'prefork:2+prethread:2', 'fiber:epoll', 'fiber:uring')
@@ -42,17 +42,9 @@ def read(pid, name):
         return file.read()
 
 
-def children(pid):
-    found = []
-    for task in os.listdir(f'/proc/{pid}/task'):
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):    # a thread that has ended since
-            found += map(int, read(pid, f'task/{task}/children').split())
-    return sorted(found)
-
-
 def serving(server):
     """The generation: who watches over it does nothing."""
-    return children(server.pid)[0]
+    return children_of(server.pid)[0]
 
 
 def state(pid):
@@ -71,7 +63,7 @@ class Census:
     """Of the server and its children: how many there are of each thing, and kilobytes of memory."""
 
     def __init__(self, pid):
-        self.processes = [pid] + children(pid)
+        self.processes = [pid] + sorted(children_of(pid))
         self.descriptors = [len(os.listdir(f'/proc/{each}/fd')) for each in self.processes]
         self.threads = [len(os.listdir(f'/proc/{each}/task')) for each in self.processes]
         self.memory_kb = [memory_kb(each) for each in self.processes]
@@ -101,7 +93,7 @@ class Zombies(threading.Thread):
             seen, since = dead, served(self.switchboard, self.pid)[0]
 
     def look(self):
-        for child in children(self.pid):
+        for child in children_of(self.pid):
             try:
                 letter, started = state(child)
             except (FileNotFoundError, ProcessLookupError):

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import unittest
 
-from lifeline import PATIENCE_S
+from lifeline import PATIENCE_S, descendants_of
 from serving import Served
 
 STRATEGIES = os.environ.get("STRATEGIES", "serial thread fork pool:2 prefork:1 prefork:2 prethread:2 fiber:epoll "
@@ -36,7 +36,7 @@ class WhoWasConnectedIsServed(unittest.TestCase):
 
     def check(self, address, *arguments):
         served = Served(self, "-q", "--drain-timeout=%d" % PATIENCE_S, *arguments, "sleep", address)
-        pids = [served.process.pid, *descendants(served.process.pid)]
+        pids = [served.process.pid, *descendants_of(served.process.pid)]
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)
         callers = [served.dial() for _ in range(5)]
@@ -119,11 +119,6 @@ class ItReachesEveryLoopOfRetries(unittest.TestCase):
             for call, error in itertools.product(("recvfrom", "sendto"), ("EINTR", "EAGAIN")):
                 with self.subTest(strategy=strategy, call=call, error=error):
                     self.check(strategy, call, error)
-
-
-def descendants(pid):
-    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
-        return [each for word in file.read().split() for each in [int(word), *descendants(int(word))]]
 
 
 if __name__ == "__main__":

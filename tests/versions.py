@@ -1,4 +1,6 @@
 """Callers of the handler `version` (plugins/version.c), each of whose answers begins with the version."""
+import os
+import shutil
 import socket
 import threading
 
@@ -34,6 +36,20 @@ def ask(caller, line=b'hello\n'):
     version, rest = answer.split(b' ', 1)
     assert rest == line, answer
     return version.decode()
+
+
+def refuses(address):
+    try:
+        dial(address).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def install(file, path):
+    """As an installer does: what is at the path is another file, and is there at once."""
+    shutil.copy(file, path + '.next')
+    os.rename(path + '.next', path)
 
 
 class Load:

@@ -1,7 +1,6 @@
 #include "ask.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <switchboard/switchboard.h>
@@ -9,11 +8,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "arguments.h"
 #include "program.h"
 #include "serve/control.h"
-
-enum { PACKET_SIZE = 65536 };
+#include "target.h"
 
 static int complain(const char *command, const char *target, const char *why)
 {
@@ -23,18 +20,13 @@ static int complain(const char *command, const char *target, const char *why)
 
 static int find(const char *command, const char *target, struct sb_ledger *ret_ledger)
 {
-    long long pid;
-    bool by_pid = argument_is_whole(target, 1, INT_MAX, &pid);
-    int r = by_pid ? sb_ledger_read((pid_t)pid, ret_ledger) : sb_ledger_find(target, ret_ledger);
+    pid_t pid;
+    int r = target_find(target, ret_ledger, &pid);
     if (r == -ENOENT)
-        return complain(command, target, by_pid ? "no server with that pid can be changed while it runs; 'serve' prints "
-                        "it in its listening line" : "no server of yours has that name ('serve --name')");
-    if (r == -EACCES)
-        return complain(command, target, "it belongs to another user");
-    if (r == -EPROTO)
-        return complain(command, target, "it is a server of another version of switchboard");
+        return complain(command, target, pid > 0 ? "no server with that pid can be changed while it runs; 'serve' "
+                        "prints it in its listening line" : "no server of yours has that name ('serve --name')");
     if (r < 0)
-        return complain(command, target, strerror(-r));
+        return complain(command, target, target_explain(r));
     return ret_ledger->control[0] != '\0' ? 0 : complain(command, target, "it has no control socket");
 }
 
@@ -56,7 +48,7 @@ static int dial(const struct sb_ledger *ledger)
 
 static int send_words(int fd, const char *const *words)
 {
-    char packet[PACKET_SIZE];
+    char packet[CONTROL_PACKET_SIZE];
     size_t size = 0;
     for (; *words; words++) {
         size_t length = strlen(*words) + 1;
@@ -71,7 +63,7 @@ static int send_words(int fd, const char *const *words)
 /* The first answer settles it; what follows is told. -1: there was none. */
 static int hear_answers(const char *command, int fd, bool waits)
 {
-    char answer[PACKET_SIZE];
+    char answer[CONTROL_PACKET_SIZE];
     int status = -1;
     ssize_t size;
     while ((size = recv(fd, answer, sizeof answer - 1, 0)) > 0 || (size < 0 && errno == EINTR)) {

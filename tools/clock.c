@@ -27,3 +27,10 @@ int clock_left_ms(uint64_t then_ns)
     uint64_t now_ns = clock_ns(), left_ms = then_ns > now_ns ? (then_ns - now_ns - 1) / MS_NS + 1 : 0;
     return left_ms < INT_MAX ? (int)left_ms : INT_MAX;
 }
+
+void clock_wait_until(uint64_t then_ns, int *timeout_ms)
+{
+    int left_ms = clock_left_ms(then_ns);
+    if (*timeout_ms < 0 || left_ms < *timeout_ms)
+        *timeout_ms = left_ms;
+}

@@ -16,4 +16,7 @@ uint64_t clock_in_ms(unsigned ms);
 /* How long poll(2) may wait until then, in milliseconds, rounded up; 0: it has come. */
 int clock_left_ms(uint64_t then_ns);
 
+/* Lowers a timeout of poll(2), whose -1 is none, to how long it is until then. */
+void clock_wait_until(uint64_t then_ns, int *timeout_ms);
+
 #endif

@@ -1,14 +1,13 @@
 #include "commands.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 #include <switchboard/switchboard.h>
 
-#include "arguments.h"
 #include "clock.h"
+#include "target.h"
 
 static double seconds_since(uint64_t since_ns)
 {
@@ -106,19 +105,11 @@ static void print_generation(const struct sb_ledger *ledger, const struct sb_led
     sb_scoreboard_close(board);
 }
 
-static const struct sb_ledger_entry *find_serving(const struct sb_ledger *ledger)
-{
-    for (unsigned i = 0; i < SB_GENERATIONS_MAX; i++)
-        if (ledger->entries[i].state == SB_GENERATION_SERVING)
-            return &ledger->entries[i];
-    return NULL;
-}
-
 /* First the one that serves, then those beside it. */
 static int print_generations(const struct sb_ledger *ledger)
 {
     const struct sb_scoreboard *board;
-    const struct sb_ledger_entry *serving = find_serving(ledger);
+    const struct sb_ledger_entry *serving = sb_ledger_serving(ledger);
     int r = serving ? sb_ledger_open_board(ledger, serving, &board) : -EAGAIN;
     if (r < 0)
         return r;
@@ -134,11 +125,12 @@ static int print_generations(const struct sb_ledger *ledger)
 }
 
 /* What is there may have ended, or changed, since it was found. */
-static int print_server(const char *name, pid_t pid)
+static int print_server(const char *target)
 {
     struct sb_ledger ledger;
-    int r = name ? sb_ledger_find(name, &ledger) : sb_ledger_read(pid, &ledger);
-    if (r == -ENOENT && !name)
+    pid_t pid;
+    int r = target_find(target, &ledger, &pid);
+    if (r == -ENOENT && pid > 0)
         return print_single(pid);
     return r < 0 ? r : print_generations(&ledger);
 }
@@ -150,18 +142,13 @@ static const char *explain(int error)
         return "there is no such switchboard server; 'serve' prints its pid in its listening line, and --name names it";
     case -EAGAIN:
         return "none of its generations serves at this moment";
-    case -EACCES:
-        return "it belongs to another user";
-    case -EPROTO:
-        return "it is a server of another version of switchboard";
     default:
-        return strerror(-error);
+        return target_explain(error);
     }
 }
 
 int status_main(int argc, char **argv)
 {
-    long long pid = 0;
     if (argc == 2 && strcmp(argv[1], "--help") == 0) {
         printf("Usage: switchboard status PID|NAME\nShows what each worker of a running server does.\n");
         return 0;
@@ -170,8 +157,7 @@ int status_main(int argc, char **argv)
         fprintf(stderr, "switchboard status: give the pid of a server, as its listening line shows it, or its name\n");
         return 2;
     }
-    bool by_pid = argument_is_whole(argv[1], 1, INT_MAX, &pid);
-    int r = print_server(by_pid ? NULL : argv[1], (pid_t)pid);
+    int r = print_server(argv[1]);
     if (r == 0)
         return 0;
     fprintf(stderr, "switchboard status: cannot read the scoreboard of %s: %s\n", argv[1], explain(r));

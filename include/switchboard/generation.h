@@ -125,10 +125,10 @@ int sb_supervisor_run(struct sb_supervisor *supervisor, void *wish, int *ret_sta
 
 /* The program's file anew, in place: execve(2) of `path` in this process, which keeps its pid, its generations and their
  * sockets; what runs, serves on. Returns only where it fails: -errno of execve, and nothing has happened; -EBUSY and
- * -ECANCELED as sb_supervisor_change(). Every signal is blocked then, and the next program should unblock them when its handlers are in
- * place. It is the same program: it calls sb_supervisor_create() with the same name, which takes everything over, and
- * has `note` from sb_supervisor_note(). It should begin with a change, for who serves is still of the program before, and
- * its generations' wishes are NULL until one is done. */
+ * -ECANCELED as sb_supervisor_change(). Every signal is blocked then, and the next program should unblock them when its
+ * handlers are in place. It is the same program: it calls sb_supervisor_create() with the same name, which takes
+ * everything over, and has `note` from sb_supervisor_note(). It should begin with a change, for who serves is still of
+ * the program before, and its generations' wishes are NULL until one is done. */
 #define SB_RENEWAL_VARIABLE "SWITCHBOARD_RENEWAL"       /* in the environment, between the two */
 int sb_supervisor_exec(struct sb_supervisor *supervisor, const char *path, char *const argv[], const char *note);
 

@@ -150,6 +150,9 @@ int sb_ledger_read(pid_t pid, struct sb_ledger *ret_ledger);
 /* The supervisor of that name among the processes that we may look into. -ENOENT: there is none. */
 int sb_ledger_find(const char *name, struct sb_ledger *ret_ledger);
 
+/* The generation that serves; NULL: none at this moment. */
+const struct sb_ledger_entry *sb_ledger_serving(const struct sb_ledger *ledger);
+
 /* The board of a generation, as sb_scoreboard_open(). */
 int sb_ledger_open_board(const struct sb_ledger *ledger, const struct sb_ledger_entry *entry,
                          const struct sb_scoreboard **ret_board);

@@ -6,7 +6,6 @@
 Runs are short: each goes on until it has seen enough, and what they are held to are counts and orders, never times.
 Deadlines are for what hangs. What a test has started ends with it, also when it is killed.
 """
-import contextlib
 import csv
 import functools
 import json
@@ -24,7 +23,7 @@ import time
 import unittest
 
 sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from lifeline import following  # noqa: E402
+from lifeline import descendants_of, following  # noqa: E402
 
 PATIENCE_S = 600        # for a whole comparison; only what hangs takes so long
 SHORT = ['-r', '1', '-t', '0.01', '--limit', '300']
@@ -68,17 +67,6 @@ def contestants(scenario, *options):
 
 def value(contestant, metric):
     return contestant['rounds'][0][metric]
-
-
-def descendants(pid):
-    found = [pid]
-    for one in found:
-        with contextlib.suppress(OSError):
-            for thread in os.listdir('/proc/%d/task' % one):
-                with contextlib.suppress(OSError), open('/proc/%d/task/%s/children' % (one, thread),
-                                                        encoding='ascii') as file:
-                    found += map(int, file.read().split())
-    return found[1:]
 
 
 def is_alive(pid):
@@ -497,7 +485,7 @@ class Ends(unittest.TestCase):
     def wait_for_family(self, process):
         """Until a server with its workers and the load run."""
         deadline = time.monotonic() + PATIENCE_S
-        while len(family := descendants(process.pid)) < 4:
+        while len(family := descendants_of(process.pid)) < 4:
             self.assertLess(time.monotonic(), deadline)
             time.sleep(0.01)
         return family

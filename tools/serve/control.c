@@ -15,7 +15,7 @@
 #include "../clock.h"
 
 enum {
-    CALLERS_MAX = 16, PACKET_SIZE = 65536, ANSWER_SIZE = 4096,
+    CALLERS_MAX = 16, ANSWER_SIZE = 4096,
     SILENT_MS = 5000,       /* how long a caller may take to say what it wants */
     NAMES = 10,             /* how many are tried */
     PAUSE_MS = 20,          /* after a call that could not be taken */
@@ -220,10 +220,8 @@ static void admit(struct control *control)
     }
     *room = (struct control_caller){ .control = control, .phase = HEARD_NOTHING, .fd = fd,
                                       .silent_until_ns = clock_in_ms(SILENT_MS) };
-    if (may_ask(fd))
-        return;
-    control_answer(room, CONTROL_REFUSED, "it belongs to another user");
-    control_end(room);
+    if (!may_ask(fd))
+        control_refuse(room, "it belongs to another user");
 }
 
 static bool split(struct control_caller *caller, size_t size)
@@ -242,15 +240,16 @@ static bool split(struct control_caller *caller, size_t size)
 
 static void hear(struct control_caller *caller)
 {
-    caller->packet = malloc(PACKET_SIZE);
-    ssize_t size = caller->packet ? recv(caller->fd, caller->packet, PACKET_SIZE, MSG_DONTWAIT) : 0;
+    caller->packet = malloc(CONTROL_PACKET_SIZE);
+    ssize_t size = caller->packet ? recv(caller->fd, caller->packet, CONTROL_PACKET_SIZE, MSG_DONTWAIT) : 0;
     if (size > 0 && split(caller, size)) {
         caller->phase = ASKED;
         return;
     }
     if (size > 0)
-        control_answer(caller, CONTROL_REFUSED, "that is no request");
-    control_end(caller);
+        control_refuse(caller, "that is no request");
+    else
+        control_end(caller);
 }
 
 static bool has_something(int fd)
@@ -263,18 +262,16 @@ unsigned control_poll(struct control *control, struct pollfd *fds, unsigned room
 {
     unsigned n = 0;
     bool full = !longest(control, ABSENT) && !longest(control, WAITING);
-    int pause_ms = clock_left_ms(control->paused_until_ns);
-    if (!full && pause_ms == 0 && n < room)
+    bool paused = clock_left_ms(control->paused_until_ns) > 0;
+    if (!full && !paused && n < room)
         fds[n++] = (struct pollfd){ .fd = control->fd, .events = POLLIN };
-    if (pause_ms > 0 && (*ret_timeout_ms < 0 || pause_ms < *ret_timeout_ms))
-        *ret_timeout_ms = pause_ms;
+    if (paused)
+        clock_wait_until(control->paused_until_ns, ret_timeout_ms);
     for (int i = 0; i < CALLERS_MAX && n < room; i++) {
         const struct control_caller *caller = &control->callers[i];
         if (caller->phase != HEARD_NOTHING)
             continue;
-        int left_ms = clock_left_ms(caller->silent_until_ns);
-        if (*ret_timeout_ms < 0 || left_ms < *ret_timeout_ms)
-            *ret_timeout_ms = left_ms;
+        clock_wait_until(caller->silent_until_ns, ret_timeout_ms);
         fds[n++] = (struct pollfd){ .fd = caller->fd, .events = POLLIN };
     }
     return n;
@@ -326,6 +323,12 @@ void control_end(struct control_caller *caller)
         dismiss(caller);
 }
 
+void control_refuse(struct control_caller *caller, const char *why)
+{
+    control_answer(caller, CONTROL_REFUSED, why);
+    control_end(caller);
+}
+
 void control_wait_for(struct control_caller *caller, unsigned number)
 {
     if (!caller)
@@ -334,10 +337,13 @@ void control_wait_for(struct control_caller *caller, unsigned number)
     caller->waits_for = number;
 }
 
-struct control_caller *control_find_waiting(struct control *control, unsigned number)
+void control_answer_waiting(struct control *control, unsigned number, const char *text)
 {
-    for (int i = 0; i < CALLERS_MAX; i++)
-        if (control->callers[i].phase == WAITING && control->callers[i].waits_for == number)
-            return &control->callers[i];
-    return NULL;
+    for (int i = 0; i < CALLERS_MAX; i++) {
+        struct control_caller *caller = &control->callers[i];
+        if (caller->phase != WAITING || caller->waits_for != number)
+            continue;
+        control_answer(caller, CONTROL_DONE, text);
+        control_end(caller);
+    }
 }

@@ -9,6 +9,7 @@
 #include <stddef.h>
 
 #define CONTROL_WORDS_MAX 128
+#define CONTROL_PACKET_SIZE 65536
 #define CONTROL_PATH_SIZE 100
 
 /* The first word of an answer: it has happened, or it has not. */
@@ -42,13 +43,15 @@ void control_look(struct control *control);
  * a NULL; it is good as long as the caller is. */
 struct control_caller *control_next(struct control *control, const char *const **ret_words);
 
-/* An answer, to a caller who may have left; NULL: nobody asked. end: the last. */
+/* An answer, to a caller who may have left; NULL: nobody asked. end: there will be no more. refuse: this is the only
+ * one, and says why not. */
 void control_answer(struct control_caller *caller, const char *verdict, const char *text);
 void control_end(struct control_caller *caller);
+void control_refuse(struct control_caller *caller, const char *why);
 
-/* A caller whose change has happened, and who waits for more; find_waiting finds it, unless it had to give way to others
- * who need the room. */
+/* A caller whose change has happened, and who waits for more, unless it has to give way to others who need the room.
+ * answer_waiting: the last answer to all who wait for that. */
 void control_wait_for(struct control_caller *caller, unsigned number);
-struct control_caller *control_find_waiting(struct control *control, unsigned number);
+void control_answer_waiting(struct control *control, unsigned number, const char *text);
 
 #endif

@@ -92,14 +92,18 @@ static void catch_signals(bool is_generation)
     signal(SIGCHLD, SIG_DFL);   /* ignored, the children of handlers would vanish before anybody waits for them */
 }
 
+void serving_print_ready(const char *address, const char *handler, const char *strategy)
+{
+    printf("listening %s handler=%s strategy=%s pid=%d\n", address, handler, strategy, (int)getpid());
+}
+
 /* When a first loop can take a call. Nobody would know of a server that cannot say so. */
 static void announce(void *data)
 {
     const char *address;
     (void)data;
     for (unsigned i = 0; (address = sb_server_address(server, i)) != NULL; i++)
-        printf("listening %s handler=%s strategy=%s pid=%d\n", address, sb_server_handler_name(server),
-               sb_server_strategy(server), (int)getpid());
+        serving_print_ready(address, sb_server_handler_name(server), sb_server_strategy(server));
     unheard = program_flush();
     if (unheard < 0)
         sb_server_stop(server);

@@ -8,4 +8,7 @@
  * Signals are taken as switchboard-serve(1) and, of a generation, switchboard/generation.h have it. */
 int serving_run(const struct serve_arguments *arguments, struct sb_generation *generation);
 
+/* The ready line of an address, with the pid of this process. */
+void serving_print_ready(const char *address, const char *handler, const char *strategy);
+
 #endif

@@ -103,9 +103,9 @@ static bool does_answer(void)
 static void look_after_service(int *timeout_ms)
 {
     char text[256];
-    int watchdog_ms = service_watchdog_ms();
     if (!service_is_watched() || !serving)
         return;
+    int watchdog_ms = service_watchdog_ms();
     if (clock_left_ms(next_state_ns) == 0 && sb_supervisor_strategy(supervisor)) {
         describe(text, sizeof text);
         service_tell_state(text);
@@ -116,11 +116,9 @@ static void look_after_service(int *timeout_ms)
             service_tell_alive();
         next_alive_ns = clock_in_ms(watchdog_ms);
     }
-    int left_ms = clock_left_ms(next_state_ns);
-    if (watchdog_ms > 0 && clock_left_ms(next_alive_ns) < left_ms)
-        left_ms = clock_left_ms(next_alive_ns);
-    if (*timeout_ms < 0 || left_ms < *timeout_ms)
-        *timeout_ms = left_ms;
+    clock_wait_until(next_state_ns, timeout_ms);
+    if (watchdog_ms > 0)
+        clock_wait_until(next_alive_ns, timeout_ms);
 }
 
 /* --- what it says ------------------------------------------------------------------------------------------------- */
@@ -144,26 +142,19 @@ static void announce(void)
 {
     const char *address;
     for (unsigned i = 0; (address = sb_supervisor_address(supervisor, i)) != NULL; i++)
-        printf("listening %s handler=%s strategy=%s pid=%d\n", address, sb_supervisor_handler_name(supervisor),
-               sb_supervisor_strategy(supervisor), (int)getpid());
+        serving_print_ready(address, sb_supervisor_handler_name(supervisor), sb_supervisor_strategy(supervisor));
     unheard = program_flush();
     if (unheard < 0)
         sb_supervisor_stop(supervisor);
 }
 
-static const char *count_requests(unsigned count, char *text, size_t size)
-{
-    snprintf(text, size, "%u request%s", count, count == 1 ? "" : "s");
-    return text;
-}
-
 static void settle(const struct sb_change_report *report)
 {
-    char text[512], carried[32];
+    char text[512];
     snprintf(text, sizeof text, "generation %u serves: handler=%s strategy=%s accept=%s (ready after %.3f s, changed "
-             "after %.3f s, %s carried over)", report->number, sb_supervisor_handler_name(supervisor),
+             "after %.3f s, %u request%s carried over)", report->number, sb_supervisor_handler_name(supervisor),
              sb_supervisor_strategy(supervisor), sb_discipline_name(serving->accept), (double)report->ready_ns / 1e9,
-             (double)report->took_ns / 1e9, count_requests(report->carried, carried, sizeof carried));
+             (double)report->took_ns / 1e9, report->carried, report->carried == 1 ? "" : "s");
     say(SB_LOG_INFO, "%s", text);
     control_answer(asking, CONTROL_DONE, text);
     if (report->former > 0)
@@ -176,22 +167,17 @@ static void settle(const struct sb_change_report *report)
 static void refuse(const struct sb_change_report *report)
 {
     say(SB_LOG_WARNING, "nothing has changed: generation %u: %s", report->number, report->why);
-    control_answer(asking, CONTROL_REFUSED, report->why);
-    control_end(asking);
+    control_refuse(asking, report->why);
     asking = NULL;
 }
 
 static void bid_farewell(const struct sb_change_report *report)
 {
     char text[128];
-    struct control_caller *caller;
     snprintf(text, sizeof text, "generation %u has ended, %.3f s after it was relieved", report->number,
              (double)report->took_ns / 1e9);
     say(SB_LOG_INFO, "%s", text);
-    while ((caller = control_find_waiting(control, report->number)) != NULL) {
-        control_answer(caller, CONTROL_DONE, text);
-        control_end(caller);
-    }
+    control_answer_waiting(control, report->number, text);
 }
 
 /* What the first one says when it cannot begin is enough. */
@@ -208,8 +194,7 @@ static void cannot(struct control_caller *caller, const char *why)
 {
     if (!caller)
         say(SB_LOG_WARNING, "nothing has changed: %s", why);
-    control_answer(caller, CONTROL_REFUSED, why);
-    control_end(caller);
+    control_refuse(caller, why);
 }
 
 static void keep_wish(struct wish *wish)
@@ -263,7 +248,70 @@ static void hear(void *data, const struct sb_change_report *report)
     }
 }
 
-static void stop(int signo);
+/* --- signals ------------------------------------------------------------------------------------------------------ */
+
+static void wake(void)
+{
+    int saved = errno;
+    eventfd_write(woken_fd, 1);     /* what fails is full, and so readable; or this is no supervisor any more */
+    errno = saved;
+}
+
+static void stop(int signo)
+{
+    wants_end = 1;
+    if (signo == SIGQUIT)
+        sb_supervisor_stop_now(supervisor);
+    else
+        sb_supervisor_stop(supervisor);
+}
+
+/* A terminal that is closed sends SIGHUP, too. */
+static void reload(int signo, siginfo_t *info, void *context)
+{
+    (void)signo;
+    (void)context;
+    if (info->si_code == SI_KERNEL)
+        stop(signo);
+    else
+        wants_reload = 1;
+    wake();
+}
+
+/* A terminal sends these to who is in the background, where the default is to stop, until SIGCONT. */
+static void count_worker(int signo, siginfo_t *info, void *context)
+{
+    (void)context;
+    if (info->si_code == SI_KERNEL)
+        raise(SIGSTOP);
+    else
+        more_workers += signo == SIGTTIN ? 1 : -1;
+    wake();
+}
+
+static void ask_for_renewal(int signo, siginfo_t *info, void *context)
+{
+    (void)signo;
+    (void)info;
+    (void)context;
+    wants_renewal = 1;
+    wake();
+}
+
+/* At last they come through, those too that came while the program was renewed. */
+static void catch_signals(void)
+{
+    signals_end_by(SIGINT, stop);
+    signals_end_by(SIGTERM, stop);
+    signals_end_by(SIGQUIT, stop);
+    signals_obey(SIGHUP, reload);
+    signals_obey(SIGTTIN, count_worker);
+    signals_obey(SIGTTOU, count_worker);
+    signals_obey(SIGUSR2, ask_for_renewal);
+    signals_survive(SIGPIPE);
+    signal(SIGCHLD, SIG_DFL);
+    signals_unblock();
+}
 
 /* --- what it is asked for ----------------------------------------------------------------------------------------- */
 
@@ -397,71 +445,6 @@ static void take_up(void)
         obey(caller, words);
 }
 
-/* --- signals ------------------------------------------------------------------------------------------------------ */
-
-static void wake(void)
-{
-    int saved = errno;
-    if (eventfd_write(woken_fd, 1) < 0)
-        errno = saved;          /* it is full, and so readable; or this is no supervisor any more */
-}
-
-static void stop(int signo)
-{
-    wants_end = 1;
-    if (signo == SIGQUIT)
-        sb_supervisor_stop_now(supervisor);
-    else
-        sb_supervisor_stop(supervisor);
-}
-
-/* A terminal that is closed sends SIGHUP, too. */
-static void reload(int signo, siginfo_t *info, void *context)
-{
-    (void)signo;
-    (void)context;
-    if (info->si_code == SI_KERNEL)
-        stop(signo);
-    else
-        wants_reload = 1;
-    wake();
-}
-
-/* A terminal sends these to who is in the background, where the default is to stop, until SIGCONT. */
-static void count_worker(int signo, siginfo_t *info, void *context)
-{
-    (void)context;
-    if (info->si_code == SI_KERNEL)
-        raise(SIGSTOP);
-    else
-        more_workers += signo == SIGTTIN ? 1 : -1;
-    wake();
-}
-
-static void ask_for_renewal(int signo, siginfo_t *info, void *context)
-{
-    (void)signo;
-    (void)info;
-    (void)context;
-    wants_renewal = 1;
-    wake();
-}
-
-/* At last they come through, those too that came while the program was renewed. */
-static void catch_signals(void)
-{
-    signals_end_by(SIGINT, stop);
-    signals_end_by(SIGTERM, stop);
-    signals_end_by(SIGQUIT, stop);
-    signals_obey(SIGHUP, reload);
-    signals_obey(SIGTTIN, count_worker);
-    signals_obey(SIGTTOU, count_worker);
-    signals_obey(SIGUSR2, ask_for_renewal);
-    signals_survive(SIGPIPE);
-    signal(SIGCHLD, SIG_DFL);
-    signals_unblock();
-}
-
 /* --- its life ----------------------------------------------------------------------------------------------------- */
 
 static int create(void)
@@ -534,15 +517,6 @@ static bool is_taken(const char *name)
     return true;
 }
 
-static void bid_farewell_to_all(void)
-{
-    struct control_caller *caller;
-    while ((caller = control_find_waiting(control, 0)) != NULL) {
-        control_answer(caller, CONTROL_DONE, "the server has ended");
-        control_end(caller);
-    }
-}
-
 /* As the program before this one has handed it down. */
 static int take_over(void)
 {
@@ -581,7 +555,7 @@ int supervise(struct serve_arguments *arguments)
             strerror(-r));
     struct sb_supervisor *ended = supervisor;
     if (control) {
-        bid_farewell_to_all();
+        control_answer_waiting(control, 0, "the server has ended");
         control_close(control);
     }
     wish_free(next);
