@@ -37,6 +37,7 @@ static ssize_t recv_from_socket(struct sb_request *request, void *buffer, size_t
     unsigned failures = 0;
     for (;;) {
         bool wait_first = request->drained || sb_is_ending(request);
+        request->drained = false;       /* or the next wait would be for what has come already */
         int r = wait_first ? sb_wait(request, request->fd, POLLIN, deadline_ns) : 0;
         ssize_t n = r >= 0 ? recv(request->fd, buffer, size, 0) : r;
         if (r >= 0 && n >= 0) {
