@@ -17,8 +17,6 @@
 #define GIVE_UP_NS (5 * INT64_C(1000000000))
 #define CONTINUED_NS INT64_C(1000000000)
 
-#define OWED_MAX 16
-
 /* --- open and close ----------------------------------------------------------------------------------------------- */
 
 int sb_gate_watch(struct sb_gate *gate, int fd, uint32_t events, uint32_t source)
@@ -329,7 +327,7 @@ static int count_owed(const struct sb_gate *gate)
     bool handles = gate->role == SB_GATE_WORKER && !(gate->server->traits & SB_DISPATCHES);
     if (!gate->owes && !sb_gate_is_told_of_callers(gate))
         return 0;
-    return handles ? 1 : MIN(count_waiting(gate, OWED_MAX), OWED_MAX);
+    return handles ? 1 : MIN(count_waiting(gate, SB_OWED_MAX), SB_OWED_MAX);
 }
 
 static int count_last_calls(const struct sb_gate *gate)

@@ -17,6 +17,9 @@ enum sb_gate_source {
     SB_SOURCE_CUT, SB_SOURCE_ROOM,
 };
 
+/* Of how many callers at most one that retires may have been told alone. */
+enum { SB_OWED_MAX = 16 };
+
 struct sb_gate {
     struct sb_server *server;
     enum sb_gate_role role;

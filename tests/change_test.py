@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import unittest
 
-from lifeline import PATIENCE_S, until
+from lifeline import PATIENCE_S, descendants_of, following, until
 from serving import SWITCHBOARD, Served
 from versions import Load, ask, dial, install, refuses
 
@@ -52,6 +52,11 @@ class Changed(Served):
     def ends(self, status=0):
         ended, said = self.wait()
         self.test.assertEqual((ended, said), (status, ''))
+
+
+def sleeps(pid):
+    with open(f'/proc/{pid}/stat', encoding='ascii') as file:
+        return file.read().rpartition(')')[2].split()[0] == 'S'
 
 
 class Case(unittest.TestCase):
@@ -195,6 +200,60 @@ class Changes(Case):
             self.assertEqual(process.returncode, 0)
         self.assertIn('strategy=prefork:4', served.ask_for('reload'))
         self.assertEqual(served.generation(), 5)
+
+
+class Alone(Case):
+    """The kernel wakes one of those who wait at a socket, and that may be the one that is about to retire."""
+
+    def check_ring(self, served):
+        """An accept that an io_uring has been told to go on with needs its process to run."""
+        former = descendants_of(served.pid())
+        for pid in former:
+            os.kill(pid, signal.SIGSTOP)
+        changing = subprocess.Popen([SWITCHBOARD, 'reload', str(served.pid())], stdout=subprocess.DEVNULL)
+        self.addCleanup(changing.wait)
+        until(lambda: 'retiring' in command('status', served.pid()).stdout, 'the next one serves')
+        with dial(served.address) as caller:
+            for pid in former:
+                os.kill(pid, signal.SIGCONT)
+            self.assertEqual(ask(caller), 'old')
+        self.assertEqual(changing.wait(PATIENCE_S), 0)
+        served.ask_for('stop')
+        served.ends()
+
+    def test_an_accept_that_is_called_off(self):
+        for address in (TCP, f'unix:{self.folder}/socket'):
+            self.check_ring(self.serve('-s', 'fiber:uring', self.plugin, address))
+
+    def at(self, listener, strategy):
+        """The pid of a generation, and the threads that wait at the socket: its workers, if it has any."""
+        served = self.serve('-s', strategy, self.plugin, f'fd://{listener.fileno()}', pass_fds=[listener.fileno()])
+        pid = served.serving()
+        threads = [int(name) for each in [pid, *descendants_of(pid)] for name in os.listdir(f'/proc/{each}/task')]
+        until(lambda: all(map(sleeps, threads)), 'it waits')
+        return pid, threads[1:] or threads
+
+    def check_gate(self, strategy):
+        """Who has no CPU has been woken, and does not know it yet, when it is told to retire."""
+        with socket.create_server(('127.0.0.1', 0)) as listener:
+            first, threads = self.at(listener, strategy)
+            self.at(listener, strategy)
+            for thread in threads:
+                os.sched_setaffinity(thread, [self.cpu])
+                os.sched_setscheduler(thread, os.SCHED_IDLE, os.sched_param(0))
+            with socket.create_connection(listener.getsockname(), PATIENCE_S) as caller:
+                os.kill(first, signal.SIGUSR1)
+                self.assertEqual(ask(caller), 'old')
+
+    def test_a_gate_that_was_told(self):
+        self.cpu = min(os.sched_getaffinity(0))
+        hog = subprocess.Popen(following('taskset', '-c', str(self.cpu), 'sh', '-c', 'while :; do :; done'))
+        self.addCleanup(hog.wait)
+        self.addCleanup(hog.kill)
+        for strategy in ('serial', 'prefork:1', 'prefork:2+thread', 'prethread:2', 'fiber:epoll'):
+            for _ in range(4):
+                with self.subTest(strategy=strategy):
+                    self.check_gate(strategy)
 
 
 class Ends(Case):

@@ -138,11 +138,27 @@ static void stop_listening(struct sb_loop *loop)
     loop->gate->leaves_streams = false;
 }
 
+/* The kernel wakes one of those who wait at a socket: callers of whom it has told our accepts, and then they were called
+ * off, nobody else has been told of. */
+static int take_owed(struct sb_loop *loop, struct sb_request **ret_request)
+{
+    if (loop->owed == 0 || loop->engine->accepts(loop))
+        return 0;
+    int r = sb_gate_take_stream(loop->gate, ret_request);
+    if (r == 1)
+        loop->owed--;
+    else if (r != -EBUSY)
+        loop->owed = 0;
+    return r == -EAGAIN ? 0 : r;
+}
+
 static int next_request(struct sb_loop *loop, struct sb_request **ret_request)
 {
     int r = loop->listens ? admit_next(loop, ret_request) : 0;
-    if (r != 0 || loop->ending)
+    if (r != 0)
         return r;
+    if (loop->ending)
+        return take_owed(loop, ret_request);
     r = sb_gate_poll(loop->gate, ret_request);
     if (loop->gate->closing && loop->gate->leaves_streams)
         stop_listening(loop);

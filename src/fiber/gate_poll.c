@@ -192,6 +192,16 @@ bool sb_gate_leave_streams(struct sb_gate *gate)
     return true;
 }
 
+int sb_gate_take_stream(struct sb_gate *gate, struct sb_request **ret_request)
+{
+    const struct sb_server *server = gate->server;
+    int r = -EAGAIN;
+    for (unsigned i = 0; r == -EAGAIN && i < server->n_listeners; i++)
+        if (server->listeners[i]->address.socktype == SOCK_STREAM)
+            r = take(gate, i, ret_request);
+    return r;
+}
+
 int sb_gate_admit(struct sb_gate *gate, unsigned listener, int fd, struct sb_request **ret_request)
 {
     if (!sb_share_reserve(&gate->book->share))

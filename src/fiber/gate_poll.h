@@ -36,4 +36,7 @@ void sb_gate_end(struct sb_gate *gate);
 bool sb_gate_leave_streams(struct sb_gate *gate);
 int sb_gate_admit(struct sb_gate *gate, unsigned listener, int fd, struct sb_request **ret_request);
 
+/* One of those who wait at such a listener: 1; -EAGAIN: nobody does, -EBUSY: no place, or -errno. */
+int sb_gate_take_stream(struct sb_gate *gate, struct sb_request **ret_request);
+
 #endif

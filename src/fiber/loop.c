@@ -24,6 +24,10 @@ static void begin_end(struct sb_loop *loop, int why)
     loop->drain_deadline_ns = loop->gate->closing ? sb_drain_deadline_ns(loop->server)
                                                   : sb_deadline_ns(sb_drain_ms(loop->server));
     loop->resume_ns = 0;
+    if (loop->listens && sb_signals_patient(&loop->server->signals)) {
+        loop->owed = SB_OWED_MAX;
+        loop->more_to_accept = true;
+    }
     sb_gate_end(loop->gate);
     if (loop->listens)
         loop->engine->listen(loop, false);
@@ -37,6 +41,7 @@ static void cut(struct sb_loop *loop)
     if (left > 0 && (!loop->gate->cut || sb_signals_hurrying(&loop->server->signals)))
         sb_drain_log_cut(loop->server, left);
     loop->cutting = true;
+    loop->owed = 0;
     struct sb_task *task;
     LIST_FOREACH(task, &loop->all, link)
         sb_task_wake(loop, task, -ECANCELED);
@@ -66,7 +71,7 @@ static void drain(struct sb_loop *loop)
 static bool is_over(const struct sb_loop *loop)
 {
     return loop->ending && loop->n_tasks + loop->n_held == 0 &&
-           !(loop->listens && (loop->refused_fd >= 0 || loop->engine->accepts(loop)));
+           !(loop->listens && (loop->refused_fd >= 0 || loop->owed > 0 || loop->engine->accepts(loop)));
 }
 
 static int timeout_ms(const struct sb_loop *loop)

@@ -74,6 +74,7 @@ struct sb_loop {
     bool listens;                       /* the engine accepts */
     int refused_fd;                     /* accepted, but there was no place for it; -1: none */
     unsigned refused_listener;
+    unsigned owed;                      /* who may still wait for us alone once it ends: at most so many */
     bool more_to_accept;                /* than one turn takes */
     int64_t ended_ns, drain_deadline_ns;
     stack_t signal_stack, previous_signal_stack;
