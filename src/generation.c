@@ -61,7 +61,7 @@ int sb_generation_tell_listener(struct sb_generation *generation, unsigned call,
 int sb_generation_tell_ready(struct sb_generation *generation, const char *strategy, const char *handler, int board_fd)
 {
     int r = tell(generation, (const char *const[]){ "ready", strategy, handler, NULL }, &board_fd, 1);
-    generation->told = true;
+    generation->told = r == 0;
     return r;
 }
 

@@ -1,8 +1,10 @@
 #include "held.h"
 
 #include <errno.h>
+#include <linux/filter.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -35,19 +37,30 @@ static void know_file(struct sb_held *held)
 {
     struct stat status;
     const char *path = path_of(held);
-    held->has_file = path && lstat(path, &status) == 0 && S_ISSOCK(status.st_mode);
-    if (!held->has_file)
+    held->file = SB_NO_FILE;
+    if (!path)
         return;
-    held->device = status.st_dev;
-    held->inode = status.st_ino;
+    if (lstat(path, &status) < 0) {
+        held->file = errno == ENOENT ? SB_NO_FILE : SB_UNKNOWN_FILE;
+    } else if (S_ISSOCK(status.st_mode)) {
+        held->file = SB_OWN_FILE;
+        held->device = status.st_dev;
+        held->inode = status.st_ino;
+    }
 }
 
-static void remove_file(const struct sb_held *held)
+/* NULL: it is gone, or another's by now; or why it stays. */
+static const char *remove_file(const struct sb_held *held)
 {
     struct stat status;
-    if (held->has_file && lstat(path_of(held), &status) == 0 && status.st_dev == held->device &&
-        status.st_ino == held->inode)
-        unlink(path_of(held));
+    if (held->file == SB_NO_FILE)
+        return NULL;
+    if (lstat(path_of(held), &status) < 0)
+        return errno == ENOENT ? NULL : strerror(errno);
+    if (held->file == SB_UNKNOWN_FILE)
+        return "it could not be looked at when it was new, and may be another server's";
+    bool ours = status.st_dev == held->device && status.st_ino == held->inode;
+    return !ours || unlink(path_of(held)) == 0 || errno == ENOENT ? NULL : strerror(errno);
 }
 
 static void free_held(struct sb_held *held)
@@ -135,27 +148,38 @@ void sb_held_finish(struct sb_held_list *list)
     }
 }
 
-static bool has_file(const struct sb_held_list *list, const struct sb_held *wanted)
+static bool has_its_file(const struct sb_held_list *list, const struct sb_held *wanted)
 {
     const struct sb_held *held;
     TAILQ_FOREACH(held, list, link)
-        if (held->has_file && held->device == wanted->device && held->inode == wanted->inode)
+        if (strcmp(held->bound, wanted->bound) == 0 ||
+            (held->file == SB_OWN_FILE && held->device == wanted->device && held->inode == wanted->inode))
             return true;
     return false;
 }
 
-void sb_held_unlink(const struct sb_held_list *list, const struct sb_held_list *others)
+void sb_held_discard(const struct sb_held_list *list, const char *requested, const char *bound)
+{
+    struct sb_held held = { .requested = (char *)requested, .bound = (char *)bound };
+    know_file(&held);
+    if (!has_its_file(list, &held))
+        remove_file(&held);
+}
+
+void sb_held_unlink(const struct sb_held_list *list, const struct sb_held_list *others, sb_held_left *left, void *data)
 {
     const struct sb_held *held;
-    TAILQ_FOREACH(held, list, link)
-        if (!others || !has_file(others, held))
-            remove_file(held);
+    TAILQ_FOREACH(held, list, link) {
+        const char *why = others && has_its_file(others, held) ? NULL : remove_file(held);
+        if (why && left)
+            left(data, path_of(held), why);
+    }
 }
 
 /* What the one before knew is true; what lies at a path by now may be another's. */
 static void inherit(struct sb_held *held, struct sb_held *before)
 {
-    held->has_file = before->has_file;
+    held->file = before->file;
     held->device = before->device;
     held->inode = before->inode;
     if (!sb_held_is_foreign(held) || held->count != 1 || before->count != 1)
@@ -174,12 +198,33 @@ static void inherit_all(struct sb_held_list *successors, struct sb_held_list *li
                 inherit(held, before);
 }
 
-void sb_held_replace(struct sb_held_list *list, struct sb_held_list *successors)
+void sb_held_replace(struct sb_held_list *list, struct sb_held_list *successors, sb_held_left *left, void *data)
 {
     inherit_all(successors, list);
-    sb_held_unlink(list, successors);
+    sb_held_unlink(list, successors, left, data);
     sb_held_finish(list);
     TAILQ_CONCAT(list, successors, link);
+}
+
+/* Sockets of a group have numbers in the order in which they joined it, and what is tried joined last (socket(7),
+ * SO_ATTACH_REUSEPORT_CBPF). */
+void sb_held_prefer(const struct sb_held *held)
+{
+    struct sock_filter choose[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, SKF_AD_OFF + SKF_AD_RANDOM),
+        BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, held->count),
+        BPF_STMT(BPF_RET | BPF_A, 0),
+    };
+    const struct sock_fprog program = { .len = sizeof choose / sizeof *choose, .filter = choose };
+    setsockopt(held->fds[0], SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof program);
+}
+
+void sb_held_spread(const struct sb_held_list *list)
+{
+    const struct sb_held *held;
+    TAILQ_FOREACH(held, list, link)
+        if (held->count > 0)
+            setsockopt(held->fds[0], SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, &(int){ 0 }, sizeof(int));
 }
 
 struct sb_held *sb_held_find(const struct sb_held_list *list, unsigned call, const char *requested)

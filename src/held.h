@@ -6,6 +6,9 @@
 #include <sys/queue.h>
 #include <sys/types.h>
 
+/* A Unix socket's file, made by a server whose sockets these are. UNKNOWN: it could not be looked at. */
+enum sb_held_file { SB_NO_FILE, SB_OWN_FILE, SB_UNKNOWN_FILE };
+
 /* The sockets of one bound address. */
 struct sb_held {
     TAILQ_ENTRY(sb_held) link;
@@ -13,8 +16,8 @@ struct sb_held {
     char *requested, *bound;        /* the text it gave, "localhost:0", and what came of it, "tcp://127.0.0.1:4711" */
     int *fds;
     unsigned count;
-    bool has_file;                  /* a Unix socket's, made by a server whose sockets these are; and which it is: */
-    dev_t device;
+    enum sb_held_file file;
+    dev_t device;                   /* which it is, where it is ours */
     ino_t inode;
 };
 
@@ -28,16 +31,27 @@ bool sb_held_is_foreign(const struct sb_held *held);
 int sb_held_add(struct sb_held_list *list, unsigned call, const char *requested, const char *bound, const int *fds,
                 unsigned count);
 
+/* An address that could not be added: its file, if that is new, goes. */
+void sb_held_discard(const struct sb_held_list *list, const char *requested, const char *bound);
+
+/* Is told of a file that stays though it should go; NULL: nobody is. */
+typedef void sb_held_left(void *data, const char *path, const char *why);
+
 /* Closes and frees all. replace: by those of `successors`, which is empty then; files that these do not have go. Of the
  * same address which file it is stays known, and what was given by number keeps its number. */
 void sb_held_finish(struct sb_held_list *list);
-void sb_held_replace(struct sb_held_list *list, struct sb_held_list *successors);
+void sb_held_replace(struct sb_held_list *list, struct sb_held_list *successors, sb_held_left *left, void *data);
+
+/* While there are more sockets at an address than these (SO_REUSEPORT), the kernel deals callers out to these alone; until
+ * all are dealt out to again. Where the system cannot do so, it deals them out to all. */
+void sb_held_prefer(const struct sb_held *held);
+void sb_held_spread(const struct sb_held_list *list);
 
 /* Closes all sockets; what else is known of them stays. */
 void sb_held_close(struct sb_held_list *list);
 
 /* Removes the files that are still theirs, but for those that others have, too; NULL: all. */
-void sb_held_unlink(const struct sb_held_list *list, const struct sb_held_list *others);
+void sb_held_unlink(const struct sb_held_list *list, const struct sb_held_list *others, sb_held_left *left, void *data);
 
 /* The first of a call that asked for the same, and those behind it. NULL: none. */
 struct sb_held *sb_held_find(const struct sb_held_list *list, unsigned call, const char *requested);

@@ -31,7 +31,9 @@ int sb_ledger_open(struct sb_ledger_book *book, const char *name, const char *co
 int sb_ledger_reopen(struct sb_ledger_book *book, int fd)
 {
     struct stat status;
-    if (fstat(fd, &status) < 0 || status.st_size != sizeof *book->shared)
+    if (fstat(fd, &status) < 0)
+        return -errno;
+    if (status.st_size != sizeof *book->shared)
         return -EPROTO;
     struct sb_ledger *ledger = mmap(NULL, sizeof *ledger, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (ledger == MAP_FAILED)

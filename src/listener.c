@@ -361,6 +361,8 @@ static int add_successors(struct sb_server *server, struct sb_held *held)
             r = activate(listener, &step);
         r = conclude(server, listener, r, step, SB_LOG_ERROR, held->bound);
     }
+    if (held->count < server->crew.loops && each)
+        sb_held_prefer(held);               /* until the ones that are new here can be trusted */
     held->count = 0;
     return r;
 }

@@ -1,6 +1,8 @@
 #include "ready.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "generation.h"
 
@@ -30,25 +32,35 @@ static unsigned sockets_of(const struct sb_listener *listener, int *fds)
     return count;
 }
 
-static void tell_listener(struct sb_generation *generation, struct sb_listener *listener)
+static int tell_listener(struct sb_generation *generation, struct sb_listener *listener)
 {
     int *fds = malloc(listener->server->crew.loops * sizeof *fds);
     if (!fds)
-        return;
-    sb_generation_tell_listener(generation, listener->call, listener->text, fds, sockets_of(listener, fds));
+        return -ENOMEM;
+    int r = sb_generation_tell_listener(generation, listener->call, listener->text, fds, sockets_of(listener, fds));
     free(fds);
+    if (r < 0)
+        return r;
     /* The file is now the supervisor's to remove. */
     free(listener->unlink_path);
     listener->unlink_path = NULL;
+    return 0;
 }
 
+/* One that its supervisor does not know all of has no successor, so it does not serve. */
 static void tell_supervisor(struct sb_server *server, struct sb_generation *generation)
 {
-    for (unsigned i = 0; i < server->n_listeners; i++)
-        tell_listener(generation, server->listeners[i]);
+    int r = 0;
+    for (unsigned i = 0; r == 0 && i < server->n_listeners; i++)
+        r = tell_listener(generation, server->listeners[i]);
     sb_held_finish(generation->held);
-    sb_generation_tell_ready(generation, sb_server_strategy(server), sb_server_handler_name(server),
-                             server->crew.board_fd);
+    if (r == 0)
+        r = sb_generation_tell_ready(generation, sb_server_strategy(server), sb_server_handler_name(server),
+                                     server->crew.board_fd);
+    if (r == 0)
+        return;
+    sb_server_log(server, SB_LOG_ERROR, "cannot tell the supervisor that it is ready: %s", strerror(-r));
+    sb_server_stop_now(server);
 }
 
 void sb_ready_tell(struct sb_server *server)

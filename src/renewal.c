@@ -1,8 +1,9 @@
-/* The program's file anew: what a supervisor knows is written down, execve(2) replaces the program, and the next one
- * reads it. Records of fields with a NUL behind each, and an empty field behind the last; descriptors are numbers that
+/* The program's file anew: what a supervisor knows is written down; the next program shows in a child that it can read
+ * it; execve(2) puts it in the place of this one, and it reads it again. The environment has the number of the memfd,
+ * behind "trial:" in that child. Records of fields with a NUL behind each, and an empty field behind the last; descriptors are numbers that
  * stay open:
  *
- *     supervisor VERSION PID NUMBER PAUSE_MS LEDGER NOTE     the last number that was given to a generation
+ *     supervisor VERSION NUMBER PAUSE_MS LEDGER NOTE     the last number that was given to a generation
  *     socket CALL REQUESTED BOUND FILE DEVICE INODE FD       of the generation that serves
  *     member PLACE NUMBER STATE PID CHANNEL BOARD STARTED READY RETIRED QUIT KILL STRATEGY HANDLER */
 #include "renewal.h"
@@ -21,33 +22,34 @@
 #include "ground/clock.h"
 #include "ground/descriptor.h"
 #include "scoreboard.h"
+#include "trial.h"
 
+#define TRIAL "trial:"
 #define RECORDS_VERSION 1
 #define FIELDS_MAX 16
 
 /* --- writing ------------------------------------------------------------------------------------------------------ */
 
 /* What is to stay, or not, when the program is replaced. */
-static void keep(int fd, bool open)
+static bool keep(int fd, bool open)
 {
-    if (fd >= 0)
-        fcntl(fd, F_SETFD, open ? 0 : FD_CLOEXEC);
+    return fd < 0 || fcntl(fd, F_SETFD, open ? 0 : FD_CLOEXEC) == 0;
 }
 
-static void keep_all(const struct sb_supervisor *supervisor, bool open)
+static int keep_all(const struct sb_supervisor *supervisor, bool open)
 {
     const struct sb_held *held;
-    keep(supervisor->ledger.fd, open);
+    bool kept = keep(supervisor->ledger.fd, open);
     TAILQ_FOREACH(held, &supervisor->sockets, link)
         for (unsigned i = 0; i < held->count; i++)
-            keep(held->fds[i], open);
+            kept &= keep(held->fds[i], open);
     for (const struct sb_member *member = supervisor->members; member < supervisor->members + SB_GENERATIONS_MAX;
          member++) {
         if (member->state == SB_GENERATION_NONE)
             continue;
-        keep(member->channel, open);
-        keep(member->board_fd, open);
+        kept &= keep(member->channel, open) && keep(member->board_fd, open);
     }
+    return kept ? 0 : -errno;
 }
 
 static void write_member(FILE *file, unsigned place, const struct sb_member *member)
@@ -64,12 +66,11 @@ static void write_member(FILE *file, unsigned place, const struct sb_member *mem
 static void write_records(const struct sb_supervisor *supervisor, const char *note, FILE *file)
 {
     const struct sb_held *held;
-    fprintf(file, "supervisor%c%d%c%d%c%u%c%d%c%d%c%s%c%c", '\0', RECORDS_VERSION, '\0', (int)supervisor->pid, '\0',
-            supervisor->last_number, '\0', supervisor->pause_ms, '\0', supervisor->ledger.fd, '\0', note, '\0', '\0');
+    fprintf(file, "supervisor%c%d%c%u%c%d%c%d%c%s%c%c", '\0', RECORDS_VERSION, '\0', supervisor->last_number, '\0', supervisor->pause_ms, '\0', supervisor->ledger.fd, '\0', note, '\0', '\0');
     TAILQ_FOREACH(held, &supervisor->sockets, link)
         for (unsigned i = 0; i < held->count; i++)
             fprintf(file, "socket%c%u%c%s%c%s%c%d%c%ju%c%ju%c%d%c%c", '\0', held->call, '\0', held->requested, '\0',
-                    held->bound, '\0', held->has_file, '\0', (uintmax_t)held->device, '\0', (uintmax_t)held->inode, '\0',
+                    held->bound, '\0', held->file, '\0', (uintmax_t)held->device, '\0', (uintmax_t)held->inode, '\0',
                     held->fds[i], '\0', '\0');
     for (unsigned i = 0; i < SB_GENERATIONS_MAX; i++)
         if (supervisor->members[i].state != SB_GENERATION_NONE)
@@ -95,10 +96,36 @@ static int make_records(const struct sb_supervisor *supervisor, const char *note
     return r < 0 ? r : fd;
 }
 
-int sb_supervisor_exec(struct sb_supervisor *supervisor, const char *path, char *const argv[], const char *note)
+static int put_in_environment(const char *prefix, int fd)
 {
-    char number[16];
+    char text[32];
+    snprintf(text, sizeof text, "%s%d", prefix, fd);
+    return setenv(SB_RENEWAL_VARIABLE, text, true) < 0 ? -errno : 0;
+}
+
+/* Returns only where it fails. Signals are blocked from when it is known whether they ask for the end: who did so later
+ * is heard by the next program. */
+static int replace(const struct sb_supervisor *supervisor, const char *path, char *const argv[], int records_fd)
+{
     sigset_t all, mask;
+    int r = put_in_environment("", records_fd);
+    if (r < 0)
+        return r;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, &mask);
+    r = -ECANCELED;
+    if (!atomic_load(&supervisor->stop) && !atomic_load(&supervisor->stop_now)) {
+        execv(path, argv);
+        r = -errno;
+    }
+    sigprocmask(SIG_SETMASK, &mask, NULL);
+    return r;
+}
+
+/* As sb_supervisor_exec(), but `why` may stay empty. */
+static int try_and_replace(const struct sb_supervisor *supervisor, const char *path, char *const argv[],
+                           const char *note, char *why, size_t why_size)
+{
     if (supervisor->ending)
         return -ECANCELED;
     if (sb_supervisor_changes(supervisor) || !supervisor->serving)
@@ -107,20 +134,27 @@ int sb_supervisor_exec(struct sb_supervisor *supervisor, const char *path, char 
     if (fd < 0)
         return fd;
     fflush(NULL);
-    snprintf(number, sizeof number, "%d", fd);
-    setenv(SB_RENEWAL_VARIABLE, number, true);
-    sigfillset(&all);
-    sigprocmask(SIG_SETMASK, &all, &mask);
-    keep_all(supervisor, true);
-    int r = -ECANCELED;             /* who has asked for the end would not be heard any more */
-    if (!atomic_load(&supervisor->stop) && !atomic_load(&supervisor->stop_now)) {
-        execv(path, argv);
-        r = -errno;
-    }
+    int r = keep_all(supervisor, true);
+    if (r == 0)
+        r = put_in_environment(TRIAL, fd);
+    if (r == 0)
+        r = sb_trial_run(path, argv, why, why_size);
+    if (r == 0)
+        r = replace(supervisor, path, argv, fd);
     keep_all(supervisor, false);
-    sigprocmask(SIG_SETMASK, &mask, NULL);
     unsetenv(SB_RENEWAL_VARIABLE);
     close(fd);
+    return r;
+}
+
+int sb_supervisor_exec(struct sb_supervisor *supervisor, const char *path, char *const argv[], const char *note,
+                       char *why, size_t why_size)
+{
+    why[0] = '\0';
+    int r = try_and_replace(supervisor, path, argv, note, why, why_size);
+    if (why[0] == '\0')
+        snprintf(why, why_size, "%s", r == -ECANCELED ? "the server has been told to stop"
+                 : r == -EBUSY ? "a change is under way" : strerror(-r));
     return r;
 }
 
@@ -133,12 +167,12 @@ static int64_t number(const char *text)
 
 static int read_supervisor(struct sb_supervisor *supervisor, char *const *fields, unsigned n)
 {
-    if (n != 7 || number(fields[1]) != RECORDS_VERSION || number(fields[2]) != supervisor->pid)
+    if (n != 6 || number(fields[1]) != RECORDS_VERSION)
         return -EPROTO;
-    supervisor->last_number = number(fields[3]);
-    supervisor->pause_ms = number(fields[4]);
-    supervisor->note = strdup(fields[6]);
-    return supervisor->note ? sb_ledger_reopen(&supervisor->ledger, number(fields[5])) : -ENOMEM;
+    supervisor->last_number = number(fields[2]);
+    supervisor->pause_ms = number(fields[3]);
+    supervisor->note = strdup(fields[5]);
+    return supervisor->note ? sb_ledger_reopen(&supervisor->ledger, number(fields[4])) : -ENOMEM;
 }
 
 static int read_socket(struct sb_supervisor *supervisor, char *const *fields, unsigned n)
@@ -149,7 +183,7 @@ static int read_socket(struct sb_supervisor *supervisor, char *const *fields, un
     struct sb_held *held = TAILQ_LAST(&supervisor->sockets, sb_held_list);
     if (r < 0)
         return r;
-    held->has_file = number(fields[4]) != 0;
+    held->file = number(fields[4]);
     held->device = strtoull(fields[5], NULL, 10);
     held->inode = strtoull(fields[6], NULL, 10);
     return 0;
@@ -192,7 +226,7 @@ static int read_records(struct sb_supervisor *supervisor, char *text, size_t siz
     unsigned n = 0;
     int r = 0;
     for (char *field = text; r == 0 && field < text + size; field += strlen(field) + 1) {
-        bool is_note = n == 6 && strcmp(fields[0], "supervisor") == 0;
+        bool is_note = n == 5 && strcmp(fields[0], "supervisor") == 0;
         if (field[0] != '\0' || is_note) {
             if (n == FIELDS_MAX)
                 return -EPROTO;
@@ -208,9 +242,11 @@ static int read_records(struct sb_supervisor *supervisor, char *text, size_t siz
 static int read_all(struct sb_supervisor *supervisor, int fd)
 {
     off_t size = lseek(fd, 0, SEEK_END);
-    char *text = size > 0 ? malloc(size + 1) : NULL;
+    if (size <= 0)
+        return size < 0 ? -errno : -EPROTO;
+    char *text = malloc(size + 1);
     if (!text)
-        return size > 0 ? -ENOMEM : -EPROTO;
+        return -ENOMEM;
     bool whole = pread(fd, text, size, 0) == size;
     text[size] = '\0';
     int r = whole ? read_records(supervisor, text, size) : -EIO;
@@ -218,17 +254,50 @@ static int read_all(struct sb_supervisor *supervisor, int fd)
     return r == 0 && !supervisor->serving ? -EPROTO : r;
 }
 
-int sb_supervisor_restore(struct sb_supervisor *supervisor)
+bool sb_supervisor_is_renewed(void)
 {
-    const char *name = getenv(SB_RENEWAL_VARIABLE);
-    if (!name)
-        return 0;
-    int fd = atoi(name);
+    return getenv(SB_RENEWAL_VARIABLE) != NULL;
+}
+
+bool sb_supervisor_is_tried(void)
+{
+    const char *text = getenv(SB_RENEWAL_VARIABLE);
+    return text && strncmp(text, TRIAL, strlen(TRIAL)) == 0;
+}
+
+int sb_supervisor_read(struct sb_supervisor *supervisor)
+{
+    const char *text = getenv(SB_RENEWAL_VARIABLE);
+    int fd = atoi(text + (sb_supervisor_is_tried() ? strlen(TRIAL) : 0));
+    return read_all(supervisor, fd);
+}
+
+void sb_supervisor_take_over(struct sb_supervisor *supervisor)
+{
+    close(atoi(getenv(SB_RENEWAL_VARIABLE)));
     unsetenv(SB_RENEWAL_VARIABLE);
-    int r = read_all(supervisor, fd);
-    close(fd);
     keep_all(supervisor, false);
-    return r < 0 ? r : 1;
+}
+
+/* Descriptors stay open. */
+void sb_supervisor_unread(struct sb_supervisor *supervisor)
+{
+    struct sb_held *held;
+    TAILQ_FOREACH(held, &supervisor->sockets, link)
+        held->count = 0;
+    sb_held_finish(&supervisor->sockets);
+    for (unsigned i = 0; i < SB_GENERATIONS_MAX; i++) {
+        struct sb_member *member = &supervisor->members[i];
+        if (member->state == SB_GENERATION_NONE)
+            continue;
+        member->channel = member->board_fd = -1;
+        sb_member_forget(member);
+    }
+    supervisor->ledger.fd = -1;
+    sb_ledger_close(&supervisor->ledger);
+    free(supervisor->note);
+    supervisor->note = NULL;
+    supervisor->serving = NULL;
 }
 
 const char *sb_supervisor_note(const struct sb_supervisor *supervisor)

@@ -8,7 +8,6 @@
 
 struct sb_supervisor {
     struct sb_supervision config;
-    pid_t pid;
     int epoll_fd, timer_fd;
     struct sb_wakeup wakeup;                /* of what is asked for, below */
     atomic_bool reload, stop, stop_now;
@@ -33,8 +32,16 @@ static inline bool sb_supervisor_changes(const struct sb_supervisor *supervisor)
     return supervisor->next || supervisor->former;
 }
 
-/* Takes over what a program before this one has left in the environment, if it has: 1, 0: nothing, or -errno. Its
- * members are not watched yet. */
-int sb_supervisor_restore(struct sb_supervisor *supervisor);
+/* Whether a program before this one has left something in the environment; and whether that is only to see if this one
+ * can take it over. */
+bool sb_supervisor_is_renewed(void);
+bool sb_supervisor_is_tried(void);
+
+/* Reads that. Its members are not watched yet. -EPROTO: this program cannot read it, or one of the scoreboards; or
+ * -errno, and it may be tried again once what was read is forgotten. In the end it is taken over: nothing is left there
+ * for another program. */
+int sb_supervisor_read(struct sb_supervisor *supervisor);
+void sb_supervisor_unread(struct sb_supervisor *supervisor);
+void sb_supervisor_take_over(struct sb_supervisor *supervisor);
 
 #endif

@@ -16,6 +16,7 @@
 #include "ground/descriptor.h"
 #include "ground/inherited.h"
 #include "renewal.h"
+#include "trial.h"
 
 #define MS_NS INT64_C(1000000)
 
@@ -24,6 +25,7 @@ enum {
     LOOK_MS = 2,                /* how often, whether the one before still accepts */
     KILL_MS = 1000,             /* what a generation has left once it was told to end at once */
     FIRST_PAUSE_MS = 100, LAST_PAUSE_MS = 10000,
+    PATIENCE_MS = 30000,        /* of a program that is to take over */
 };
 
 /* --- its life ----------------------------------------------------------------------------------------------------- */
@@ -45,13 +47,23 @@ static int watch_member(const struct sb_supervisor *supervisor, const struct sb_
     return r < 0 || member->channel < 0 ? r : watch(supervisor, member->channel);
 }
 
-/* Those that the program before this one has started, if it has; else a ledger is begun. */
-static int take_over(struct sb_supervisor *supervisor)
+/* What a process that has been forked has no business with. */
+static void leave(struct sb_supervisor *supervisor)
 {
-    int r = sb_supervisor_restore(supervisor);
-    if (r == 0)
-        return sb_ledger_open(&supervisor->ledger, supervisor->config.name, supervisor->config.control);
-    for (unsigned i = 0; r >= 0 && i < SB_GENERATIONS_MAX; i++)
+    for (unsigned i = 0; i < SB_GENERATIONS_MAX; i++)
+        if (is_there(&supervisor->members[i]))
+            sb_member_forget(&supervisor->members[i]);
+    sb_fd_close(&supervisor->epoll_fd);
+    sb_fd_close(&supervisor->timer_fd);
+    sb_wakeup_finish(&supervisor->wakeup);
+    sb_ledger_close(&supervisor->ledger);
+}
+
+/* Those that the program before this one has started. */
+static int read_heritage(struct sb_supervisor *supervisor)
+{
+    int r = sb_supervisor_read(supervisor);
+    for (unsigned i = 0; r == 0 && i < SB_GENERATIONS_MAX; i++)
         if (is_there(&supervisor->members[i]))
             r = watch_member(supervisor, &supervisor->members[i]);
     return r;
@@ -68,12 +80,33 @@ static int init(struct sb_supervisor *supervisor)
         r = watch(supervisor, supervisor->wakeup.fd);
     if (r == 0)
         r = watch(supervisor, supervisor->timer_fd);
-    return r < 0 ? r : take_over(supervisor);
+    if (r < 0)
+        return r;
+    return sb_supervisor_is_renewed() ? read_heritage(supervisor)
+           : sb_ledger_open(&supervisor->ledger, supervisor->config.name, supervisor->config.control);
 }
 
 static bool fits(const char *text, size_t size)
 {
     return !text || strlen(text) < size;
+}
+
+/* Who serves would end with a program that cannot take over, so what is not to be had is tried again for a while. After
+ * a failure nothing is left that could be killed or removed. */
+static int init_patiently(struct sb_supervisor *supervisor)
+{
+    bool is_renewed = sb_supervisor_is_renewed();
+    int64_t deadline_ns = sb_deadline_ns(is_renewed && !sb_supervisor_is_tried() ? PATIENCE_MS : 0);
+    int r;
+    while ((r = init(supervisor)) < 0) {
+        if (is_renewed)
+            sb_supervisor_unread(supervisor);
+        leave(supervisor);
+        if (r == -EPROTO || sb_now_ns() >= deadline_ns)
+            break;
+        sb_nap(SB_TIRED_MS);
+    }
+    return r;
 }
 
 int sb_supervisor_create(const struct sb_supervision *supervision, struct sb_supervisor **ret_supervisor)
@@ -85,42 +118,45 @@ int sb_supervisor_create(const struct sb_supervision *supervision, struct sb_sup
     if (!supervisor)
         return -ENOMEM;
     supervisor->config = *supervision;
-    supervisor->pid = getpid();
     supervisor->epoll_fd = supervisor->timer_fd = supervisor->wakeup.fd = supervisor->ledger.fd = -1;
     supervisor->restart_ns = NEVER;
     TAILQ_INIT(&supervisor->sockets);
-    int r = init(supervisor);
+    int r = init_patiently(supervisor);
     if (r < 0) {
         sb_supervisor_destroy(supervisor);
         return r;
     }
+    if (sb_supervisor_is_tried())
+        _exit(SB_TRIAL_PASSED);
+    if (sb_supervisor_is_renewed())
+        sb_supervisor_take_over(supervisor);
     *ret_supervisor = supervisor;
     return 0;
 }
 
-static void kill_all(struct sb_supervisor *supervisor)
+static void tell_left(void *data, const char *path, const char *why)
 {
-    for (unsigned i = 0; i < SB_GENERATIONS_MAX; i++) {
-        struct sb_member *member = &supervisor->members[i];
-        if (!is_there(member))
-            continue;
-        sb_member_signal(member, SIGKILL);
-        while (!sb_member_reap(member))
-            sb_nap(1);
-        sb_member_forget(member);
-    }
+    const struct sb_supervisor *supervisor = data;
+    char text[512];
+    snprintf(text, sizeof text, "cannot remove the socket %s: %s", path, why);
+    if (supervisor->config.report)
+        supervisor->config.report(supervisor->config.data,
+                                  &(struct sb_change_report){ .change = SB_CHANGE_LEFT, .why = text });
 }
 
-/* What a process that has been forked has no business with. */
-static void leave(struct sb_supervisor *supervisor)
+static void end_at_once(struct sb_member *member)
+{
+    sb_member_signal(member, SIGKILL);
+    while (!sb_member_reap(member))
+        sb_nap(1);
+    sb_member_forget(member);
+}
+
+static void kill_all(struct sb_supervisor *supervisor)
 {
     for (unsigned i = 0; i < SB_GENERATIONS_MAX; i++)
         if (is_there(&supervisor->members[i]))
-            sb_member_forget(&supervisor->members[i]);
-    sb_fd_close(&supervisor->epoll_fd);
-    sb_fd_close(&supervisor->timer_fd);
-    sb_wakeup_finish(&supervisor->wakeup);
-    sb_ledger_close(&supervisor->ledger);
+            end_at_once(&supervisor->members[i]);
 }
 
 void sb_supervisor_destroy(struct sb_supervisor *supervisor)
@@ -128,7 +164,7 @@ void sb_supervisor_destroy(struct sb_supervisor *supervisor)
     if (!supervisor)
         return;
     kill_all(supervisor);
-    sb_held_unlink(&supervisor->sockets, NULL);
+    sb_held_unlink(&supervisor->sockets, NULL, tell_left, supervisor);
     sb_held_finish(&supervisor->sockets);
     leave(supervisor);
     free(supervisor->note);
@@ -235,12 +271,17 @@ int sb_supervisor_change(struct sb_supervisor *supervisor, void *wish)
         return r;
     if (member->pid == 0)
         be_generation(supervisor, member, &generation, &mask);
+    r = watch_member(supervisor, member);
+    if (r == 0)
+        r = sb_member_let_begin(member);
+    if (r < 0) {
+        end_at_once(member);                    /* nobody would be told of it */
+        return r;
+    }
     supervisor->last_number++;
     supervisor->next = member;
     supervisor->restart_ns = NEVER;
     write_down(supervisor, member);
-    if (watch_member(supervisor, member) < 0)
-        member->kill_ns = sb_deadline_ns(0);    /* nobody would be told of it */
     return 0;
 }
 
@@ -261,7 +302,8 @@ static void keep_given(const struct sb_supervisor *supervisor)
 static void promote(struct sb_supervisor *supervisor)
 {
     struct sb_member *former = supervisor->serving, *serving = supervisor->next;
-    sb_held_replace(&supervisor->sockets, &serving->sockets);
+    sb_held_replace(&supervisor->sockets, &serving->sockets, tell_left, supervisor);
+    sb_held_spread(&supervisor->sockets);
     supervisor->serving = serving;
     supervisor->wish = serving->wish;
     supervisor->next = NULL;
@@ -316,7 +358,7 @@ static void end_all(struct sb_supervisor *supervisor, int signo)
 {
     supervisor->ending = true;
     supervisor->restart_ns = NEVER;
-    sb_held_unlink(&supervisor->sockets, NULL);     /* who calls now shall not wait for nobody */
+    sb_held_unlink(&supervisor->sockets, NULL, NULL, NULL);     /* who calls now shall not wait for nobody */
     sb_held_close(&supervisor->sockets);
     for (unsigned i = 0; i < SB_GENERATIONS_MAX; i++) {
         struct sb_member *member = &supervisor->members[i];
@@ -337,7 +379,7 @@ static void refuse(struct sb_supervisor *supervisor, const struct sb_member *mem
     char end[128], text[192];
     const char *why = member->why;
     sb_member_describe_end(member, end, sizeof end);
-    if (member->state == SB_GENERATION_READY) {
+    if (member->state == SB_GENERATION_READY && !member->rejected) {
         snprintf(text, sizeof text, "it %s %.3f s after it was ready", end,
                  (double)(sb_now_ns() - member->ready_ns) / 1e9);
         why = text;
@@ -361,10 +403,11 @@ static void schedule_restart(struct sb_supervisor *supervisor, const struct sb_m
 
 static void report_death(const struct sb_supervisor *supervisor, const struct sb_member *died, int pause_ms)
 {
-    char end[128];
+    char end[256];
+    bool has_told = died->why && !died->rejected;
     sb_member_describe_end(died, end, sizeof end);
-    report(supervisor, died, (struct sb_change_report){ .change = SB_CHANGE_DIED, .why = died->why ? died->why : end,
-                                                        .pause_ns = pause_ms * MS_NS });
+    report(supervisor, died, (struct sb_change_report){ .change = SB_CHANGE_DIED, .why = has_told ? died->why : end,
+                                                        .has_told = has_told, .pause_ns = pause_ms * MS_NS });
 }
 
 /* The one that served, or was to, is gone, and it had no successor. */
@@ -386,7 +429,8 @@ static void lose_next(struct sb_supervisor *supervisor, const struct sb_member *
     supervisor->next = NULL;
     if (!TAILQ_EMPTY(&supervisor->sockets) || supervisor->ending)
         refuse(supervisor, died);
-    sb_held_unlink(&died->sockets, &supervisor->sockets);
+    sb_held_unlink(&died->sockets, &supervisor->sockets, tell_left, supervisor);
+    sb_held_spread(&supervisor->sockets);
     if (!supervisor->serving)
         lose(supervisor, died);
 }
@@ -500,7 +544,10 @@ static void set_timer(const struct sb_supervisor *supervisor)
     while (read(supervisor->timer_fd, &count, sizeof count) < 0 && errno == EINTR) {}
     if (until_ns != NEVER)
         when.it_value = (struct timespec){ until_ns / 1000000000, until_ns % 1000000000 };
-    timerfd_settime(supervisor->timer_fd, TFD_TIMER_ABSTIME, &when, NULL);
+    if (timerfd_settime(supervisor->timer_fd, TFD_TIMER_ABSTIME, &when, NULL) < 0) {
+        sb_nap(SB_TIRED_MS);
+        sb_wakeup_set(&supervisor->wakeup);     /* another turn, for nobody else would tell */
+    }
 }
 
 static bool look_at(struct sb_supervisor *supervisor, struct sb_member *member)

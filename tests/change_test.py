@@ -15,6 +15,8 @@ from serving import SWITCHBOARD, Served
 from versions import Load, ask, dial, install, refuses
 
 VERSIONS = {name: os.environ['PLUGIN_VERSION_' + name.upper()] for name in ('old', 'new', 'dying', 'slow')}
+# The program's next version, for which what the one before has written down means nothing.
+UNREADABLE = f'#!/bin/sh\nSWITCHBOARD_RENEWAL=trial:0 exec {SWITCHBOARD} "$@" < /dev/null\n'
 UPPER, TCP = 'upper', 'tcp://127.0.0.1:0'
 # Each way to hand requests on, and each to share a listener.
 DESIGNS = [('serial', 'shared'), ('thread', 'shared'), ('fork', 'shared'), ('pool:2', 'shared'),
@@ -82,9 +84,12 @@ class Case(unittest.TestCase):
     def serve(self, *arguments, **more):
         return Changed(self, *arguments, **more)
 
-    def answers(self, served, version):
+    def version(self, served):
         with served.dial() as caller:
-            self.assertEqual(ask(caller), version)
+            return ask(caller)
+
+    def answers(self, served, version):
+        self.assertEqual(self.version(served), version)
 
 
 class Changes(Case):
@@ -378,6 +383,42 @@ class Refused(Case):
         served.ask_for('reload')
         self.answers(served, 'new')
 
+    def try_next(self, served):
+        """Asks for more workers; returns that command, once the next generation waits for a trust that it will not get:
+        who would give it is stopped, and so is who is to have it. Its pids are the second value."""
+        while True:
+            former = descendants_of(served.pid())
+            changing = subprocess.Popen([SWITCHBOARD, 'switch', '-w', '8', str(served.pid())], stderr=subprocess.PIPE,
+                                        stdout=subprocess.DEVNULL, text=True)
+            self.addCleanup(changing.communicate)
+            self.addCleanup(changing.kill)
+            until(lambda: ', ready for' in command('status', served.pid()).stdout, 'the next one is ready')
+            os.kill(served.pid(), signal.SIGSTOP)
+            pids = set(descendants_of(served.pid())) - set(former)
+            for pid in pids:
+                os.kill(pid, signal.SIGSTOP)
+            if ', ready for' in command('status', served.pid()).stdout:
+                return changing, pids
+            for pid in [served.pid(), *pids]:       # that took longer than its trial
+                os.kill(pid, signal.SIGCONT)
+            changing.communicate(timeout=PATIENCE_S)
+            served.ask_for('switch', '-w', '2')
+
+    def test_new_sockets_of_who_dies_young_have_had_no_callers(self):
+        for address in (TCP, 'udp://127.0.0.1:0'):
+            served = self.serve('-s', 'prefork:2', '-a', 'reuseport', self.plugin, address)
+            changing, pids = self.try_next(served)
+            for _ in range(40):
+                with dial(served.address) as caller:
+                    self.assertEqual(ask(caller), 'old')
+            for pid in pids:
+                os.kill(pid, signal.SIGKILL)
+            os.kill(served.pid(), signal.SIGCONT)
+            self.assertIn('killed by signal 9', changing.communicate(timeout=PATIENCE_S)[1])
+            served.ask_for('switch', '-w', '4')
+            served.ask_for('stop')
+            served.ends()
+
     def test_misuse(self):
         for words in (['switch'], ['switch', 'x'], ['switch', '1', '-s'], ['switch', '1', 'a', 'b'], ['reload'],
                       ['reload', '1', '2'], ['stop'], ['stop', '--now'], ['serve', '--name=', 'upper'],
@@ -521,6 +562,9 @@ class Program(Case):
         served = self.serve(self.plugin, TCP, program=self.program)
         with Load([served.address]) as load:
             for content, mode, why in (('#!/bin/sh\nexit 3\n', 0o755, 'exit status 3'), ('nonsense', 0o755, ''),
+                                       ('#!/bin/sh\nexit 0\n', 0o755, 'would not take over: exit status 0'),
+                                       ('#!/bin/sh\necho "it: I am too old" >&2\nexit 1\n', 0o755, ': I am too old'),
+                                       (UNREADABLE, 0o755, 'it is another version'),
                                        ('#!/bin/sh\nkill -SEGV $$\n', 0o755, 'killed by signal 11'),
                                        ('#!/bin/sh\n', 0o644, 'cannot be executed'), (None, 0, 'no such file')):
                 os.unlink(self.program)
@@ -547,7 +591,7 @@ class Signals(Case):
         self.install('new')
         self.signal(served, signal.SIGHUP)
         until(lambda: served.generation() == 2, 'it has reloaded')
-        self.answers(served, 'new')
+        until(lambda: self.version(served) == 'new', 'the one before accepts no more')
         for signo, workers, generation in ((signal.SIGTTIN, 3, 3), (signal.SIGTTOU, 2, 4)):
             until(lambda: served.generation() == generation - 1, 'the last change')
             self.signal(served, signo)

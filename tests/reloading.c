@@ -35,7 +35,7 @@ static int serve(struct sb_generation *generation, void *wish)
 
 static void say(void *data, const struct sb_change_report *report)
 {
-    static const char *const names[] = { "ready", "done", "refused", "ended", "died" };
+    static const char *const names[] = { "ready", "done", "refused", "ended", "died", "left" };
     (void)data;
     printf("%s %u %s\n", names[report->change], report->number,
            report->why ? report->why : report->change == SB_CHANGE_READY ? sb_supervisor_address(supervisor, 0) : "");

@@ -22,6 +22,13 @@ void signals_unblock(void)
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+void signals_block(void)
+{
+    sigset_t all;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, NULL);
+}
+
 void signals_leave(int signo)
 {
     sigset_t only;

@@ -5,8 +5,9 @@
 
 #include <signal.h>
 
-/* Lets all signals through, whatever whoever started us has blocked. */
+/* Lets all signals through, whatever whoever started us has blocked; or none. */
 void signals_unblock(void);
+void signals_block(void);
 
 /* SIGHUP stays ignored where it is, as nohup(1) wants it, whatever of the following is asked for. */
 

@@ -60,6 +60,7 @@ enum sb_change {
     SB_CHANGE_REFUSED,      /* it does not, and nothing has changed */
     SB_CHANGE_ENDED,        /* a generation that had a successor has ended */
     SB_CHANGE_DIED,         /* the one that served has ended by itself; under `restart` another will be started */
+    SB_CHANGE_LEFT,         /* the file of a Unix socket stays though it should go: nothing else is said of it */
 };
 
 /* What has happened. Texts are the supervisor's, until the callback returns. */
@@ -68,7 +69,8 @@ struct sb_change_report {
     unsigned number;            /* of the generation */
     pid_t pid;                  /* its process */
     void *wish;                 /* what it was started with */
-    const char *why;            /* REFUSED: the reason; DIED: what became of it; else NULL */
+    const char *why;            /* REFUSED: the reason; DIED: what became of it; LEFT: which, and why; else NULL */
+    bool has_told;              /* DIED: that is what it has said itself */
     unsigned former;            /* DONE: the number of the one before; 0: it has died */
     unsigned carried;           /* DONE: requests that it still had */
     int64_t ready_ns;           /* READY, DONE: from its start until it was ready */
@@ -93,10 +95,12 @@ struct sb_supervision {
 #define SB_SUPERVISION_DEFAULTS { .serve = NULL, .report = NULL, .data = NULL, .name = NULL, .control = NULL,           \
     .retire_timeout_ms = -1, .drain_timeout_ms = 5000, .restart = false }
 
-/* -EINVAL: a text too long, or no serve; -EMFILE and the like. *ret_supervisor: the caller's, sb_supervisor_destroy(). */
+/* -EINVAL: a text too long, or no serve; -EMFILE and the like. *ret_supervisor: the caller's, sb_supervisor_destroy().
+ * After sb_supervisor_exec() it takes everything over: what is not to be had then is tried again for half a minute, and
+ * -EPROTO is that it cannot be read. In the trial before that it does not return where it could. */
 int sb_supervisor_create(const struct sb_supervision *supervision, struct sb_supervisor **ret_supervisor);
 
-/* Kills what still runs, and frees; NULL is allowed. The files of Unix sockets go. */
+/* Kills what still runs, and frees; NULL is allowed. The files of Unix sockets go, or are reported. */
 void sb_supervisor_destroy(struct sb_supervisor *supervisor);
 
 /* Starts the first generation, or the next; a report will say what became of it. wish is the caller's, and must last
@@ -124,13 +128,18 @@ int sb_supervisor_turn(struct sb_supervisor *supervisor, int *ret_status);
 int sb_supervisor_run(struct sb_supervisor *supervisor, void *wish, int *ret_status);
 
 /* The program's file anew, in place: execve(2) of `path` in this process, which keeps its pid, its generations and their
- * sockets; what runs, serves on. Returns only where it fails: -errno of execve, and nothing has happened; -EBUSY and
- * -ECANCELED as sb_supervisor_change(). Every signal is blocked then, and the next program should unblock them when its
- * handlers are in place. It is the same program: it calls sb_supervisor_create() with the same name, which takes
- * everything over, and has `note` from sb_supervisor_note(). It should begin with a change, for who serves is still of
- * the program before, and its generations' wishes are NULL until one is done. */
-#define SB_RENEWAL_VARIABLE "SWITCHBOARD_RENEWAL"       /* in the environment, between the two */
-int sb_supervisor_exec(struct sb_supervisor *supervisor, const char *path, char *const argv[], const char *note);
+ * sockets; what runs, serves on. Before that it is tried in a child with the same arguments, for ten seconds at most: it
+ * has to come as far as sb_supervisor_create(), and may do nothing before that others notice. Returns only where it
+ * fails, and nothing has happened: -errno, -ENOEXEC when it would not take over, -EBUSY and -ECANCELED as
+ * sb_supervisor_change(); with a sentence in `why`, of why_size bytes.
+ *
+ * Every signal is blocked then, and the next program should unblock them when its handlers are in place. It is the same
+ * program: it calls sb_supervisor_create() with the same name, and has `note` from sb_supervisor_note(). It should begin
+ * with a change, for who serves is still of the program before, and its generations' wishes are NULL until one is
+ * done. */
+#define SB_RENEWAL_VARIABLE "SWITCHBOARD_RENEWAL"       /* in the environment, between the two, and in the trial */
+int sb_supervisor_exec(struct sb_supervisor *supervisor, const char *path, char *const argv[], const char *note,
+                       char *why, size_t why_size);
 
 /* What the program before this one has left for it; NULL: there was none, and nothing was taken over. */
 const char *sb_supervisor_note(const struct sb_supervisor *supervisor);

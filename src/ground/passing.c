@@ -39,11 +39,8 @@ ssize_t sb_take_passed(int socket, int flags, void *data, size_t room, int *fds,
     unsigned count = header && header->cmsg_type == SCM_RIGHTS ? (header->cmsg_len - CMSG_LEN(0)) / sizeof *fds : 0;
     if (count > 0)
         memcpy(fds, CMSG_DATA(header), count * sizeof *fds);
-    if (!(message.msg_flags & MSG_CTRUNC)) {
-        *ret_count = count;
-        return n;
-    }
-    while (count > 0)
+    while (message.msg_flags & MSG_CTRUNC && count > 0)
         close(fds[--count]);
-    return -EMFILE;
+    *ret_count = count;
+    return n;
 }

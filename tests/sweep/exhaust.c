@@ -1,10 +1,11 @@
 /* Preloaded in the place of mark.c: the allocation whose number is EXHAUST fails, of all that the command and its
- * children make from main() to exit(). */
+ * children make from main() to exit(); with ONLY (inject.c) of its first process. */
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
 #include "mark.h"
 
@@ -15,11 +16,20 @@ extern void *__libc_realloc(void *old, size_t size);
 extern void *__libc_memalign(size_t alignment, size_t size);
 
 static unsigned long fails;
+static char *once;              /* the environment's EXHAUST */
+static pid_t owner;             /* 0: allocations of all processes count */
 static atomic_ulong *made;      /* shared by the processes; NULL: main() does not run */
 
 __attribute__((constructor)) static void begin(void)
 {
-    const char *text = getenv("EXHAUST");
+    char *text = getenv("EXHAUST");
+    const char *injector = getenv("INJECTOR");
+    if (getenv("ONLY")) {
+        if (!is_wanted() || !injector || getppid() != atoi(injector))
+            return;
+        owner = getpid();
+    }
+    once = text;
     fails = text ? strtoul(text, NULL, 10) : 0;
     prctl(MARK, MARK_BEGIN, 0, 0, 0);
     void *memory = mmap(NULL, sizeof *made, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -36,9 +46,16 @@ __attribute__((destructor)) static void end(void)
 
 static int fails_now(void)
 {
-    if (!made || atomic_fetch_add(made, 1) + 1 != fails)
+    if (!made || (owner && owner != getpid()))
+        return 0;
+    unsigned long number = atomic_fetch_add(made, 1) + 1;
+    if (owner)
+        prctl(MARK, MARK_ALLOCATIONS, number, 0, 0);    /* execve(2) would forget it */
+    if (number != fails)
         return 0;
     prctl(MARK, MARK_FAULT, 0, 0, 0);
+    if (once)
+        strcpy(once, "0");          /* a program that is run in our place shall not fail again */
     errno = ENOMEM;
     return 1;
 }

@@ -4,7 +4,8 @@
  *     inject STATUS_FD CALL ERRNO NTH MILLISECONDS -- COMMAND...
  *     inject STATUS_FD watch -- COMMAND...
  *
- * PRELOAD in the environment is the command's LD_PRELOAD.
+ * PRELOAD in the environment is the command's LD_PRELOAD. With ONLY all this is about the command's first process alone,
+ * not its children: "program" until it runs another program, "renewal" from when it has done so.
  *
  * record counts each system call of the command and its children. Else the NTH one of CALL (1: the first) fails with
  * ERRNO, a number, without having been done; with MILLISECONDS not 0 so do all that follow within that time. Counting
@@ -42,6 +43,7 @@ struct plan {
     int error;
     unsigned long nth;
     int64_t window_ms;
+    bool first_process_only;
     char **command;
 };
 
@@ -85,7 +87,10 @@ static void make_filter(const struct plan *plan)
     if (plan->call == ALL)
         return;
     r = seccomp_rule_add(filter, SCMP_ACT_NOTIFY, SCMP_SYS(prctl), 1, SCMP_A0(SCMP_CMP_EQ, MARK, 0));
-    if (r == 0 && plan->call != NONE && plan->call != SCMP_SYS(prctl))
+    if (r == 0 && plan->first_process_only)
+        r = seccomp_rule_add(filter, SCMP_ACT_NOTIFY, SCMP_SYS(execve), 0);
+    if (r == 0 && plan->call != NONE && plan->call != SCMP_SYS(prctl) &&
+        !(plan->first_process_only && plan->call == SCMP_SYS(execve)))
         r = seccomp_rule_add(filter, SCMP_ACT_NOTIFY, plan->call, 0);
     if (r < 0)
         fail("cannot make a filter", -r);
@@ -160,20 +165,23 @@ static void take_mark(struct watch *watch, unsigned long mark, unsigned long val
 static void answer(struct watch *watch, const struct seccomp_notif *call, struct seccomp_notif_resp *response)
 {
     int nr = call->data.nr;
+    bool ours = !watch->plan.first_process_only || (pid_t)call->pid == watch->child;
     *response = (struct seccomp_notif_resp){ .id = call->id, .flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE };
     if (nr == SCMP_SYS(prctl) && call->data.args[0] == MARK) {
-        take_mark(watch, call->data.args[1], call->data.args[2]);
+        if (ours)
+            take_mark(watch, call->data.args[1], call->data.args[2]);
         response->flags = 0;
         return;
     }
-    if (nr < 0 || nr >= CALLS)
+    if (nr < 0 || nr >= CALLS || !ours)
         return;
     watch->counted[nr] += watch->counts;
     if (shall_fail(watch, nr)) {
         watch->failed++;
         response->flags = 0;
         response->error = -watch->plan.error;
-    }
+    } else if (nr == SCMP_SYS(execve) && watch->plan.first_process_only)
+        watch->counts = false;      /* the loader's calls are nobody's, and mark.c knows whether it shall go on */
 }
 
 static void take_call(struct watch *watch, struct seccomp_notif *call, struct seccomp_notif_resp *response)
@@ -282,7 +290,8 @@ __attribute__((noreturn)) static void misuse(void)
 static struct plan read_plan(int argc, char *argv[])
 {
     const char *what = argc > 2 ? argv[2] : "";
-    struct plan plan = { .call = strcmp(what, "record") == 0 ? ALL : NONE };
+    struct plan plan = { .call = strcmp(what, "record") == 0 ? ALL : NONE,
+                         .first_process_only = getenv("ONLY") != NULL };
     int words = strcmp(what, "record") == 0 || strcmp(what, "watch") == 0 ? 3 : 6;
     if (argc < words + 2 || strcmp(argv[words], "--") != 0)
         misuse();
@@ -305,9 +314,12 @@ int main(int argc, char *argv[])
     if (!watch.status)
         misuse();
     const char *preload = getenv("PRELOAD");
+    char pid[16];
     signal(SIGPIPE, SIG_IGN);
     if (preload)
         setenv("LD_PRELOAD", preload, 1);
+    snprintf(pid, sizeof pid, "%d", (int)getpid());
+    setenv("INJECTOR", pid, 1);
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     watch.child = start(&watch.plan);
     follow(&watch);

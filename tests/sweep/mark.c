@@ -5,7 +5,8 @@
 
 __attribute__((constructor)) static void begin(void)
 {
-    prctl(MARK, MARK_BEGIN, 0, 0, 0);
+    if (is_wanted())
+        prctl(MARK, MARK_BEGIN, 0, 0, 0);
 }
 
 __attribute__((destructor)) static void end(void)

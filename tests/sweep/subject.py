@@ -28,6 +28,7 @@ class Design(NamedTuple):
     accept: str
     streams_only: bool
     internet_only: bool
+    left_out = ()               # calls of which no fault is made up
 
     def families(self):
         """What it can serve, all at once."""
@@ -37,6 +38,21 @@ class Design(NamedTuple):
 
     def __str__(self):
         return self.strategy + ('' if self.accept == 'shared' else ' -a ' + self.accept)
+
+    def options(self):
+        return ['--unsupervised', '-s', self.strategy, '-a', self.accept]
+
+    def environment(self):
+        return {}
+
+    def live(self, subject):
+        """Without a fault."""
+        for _ in range(3):
+            failed, why = call_all(subject, PATIENCE_S)
+            check(failed == 0, f'{self}: {why}')
+
+    def check(self, subject, fault, steady):
+        check_served(subject, fault, steady)
 
 
 class Fault(NamedTuple):
@@ -88,7 +104,7 @@ class Subject:
     """The server, and who watches its system calls."""
 
     def __init__(self, programs, design, fault, folder):
-        self.folder, self.told, self.addresses = folder, '', {}
+        self.folder, self.told, self.addresses, self.switchboard = folder, '', {}, programs.switchboard
         families = design.families()
         targets = {'tcp': 'tcp://127.0.0.1:0', 'udp': 'udp://127.0.0.1:0', 'unix': f'unix:{folder}/stream',
                    'unixgram': f'unixgram:{folder}/datagram'}
@@ -97,10 +113,10 @@ class Subject:
         command, environment = programs.under(fault, theirs.fileno())
         self.errors = open(folder + '.err', 'w+b')
         self.process = subprocess.Popen(
-            [*command, 'serve', '--unsupervised', '-s', design.strategy, '-a', design.accept, '--drain-timeout=2', 
+            [*command, 'serve', *design.options(), '--drain-timeout=2',
              f'--max-connections={MAX_CONNECTIONS}', 'upper', *(targets[family] for family in families)],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.errors, pass_fds=[theirs.fileno()],
-            env=dict(environment, XDG_RUNTIME_DIR=folder, TMPDIR=folder))
+            env=dict(environment, XDG_RUNTIME_DIR=folder, TMPDIR=folder, **design.environment()))
         theirs.close()
         self.pid = None
         self.read_addresses(len(families))
@@ -395,7 +411,7 @@ def run(programs, design, fault, steady, temporary):
         if len(subject.addresses) < len(design.families()):
             check_start_failed(subject, fault)
         else:
-            check_served(subject, fault, steady)
+            design.check(subject, fault, steady)
         left = os.listdir(folder)
         check(not left or fault.call in ('unlink', 'newfstatat'), 'files were left behind: ' + ' '.join(left))
         check(not left or fault.error == 'ENOENT' or 'cannot remove' in ' '.join(subject.lines()),
@@ -419,16 +435,14 @@ def settled(subject):
 
 
 def record(programs, design, temporary, fault=None):
-    """Its system calls under the load without a fault: call -> (until it was ready, until its end); and how many
+    """Its system calls in a life without a fault: call -> (until it was ready, until its end); and how many
     descriptors it has then. With a fault that never comes, of memory: its allocations."""
     folder = tempfile.mkdtemp(dir=temporary)
     subject = Subject(programs, design, fault, folder)
     try:
         subject.words.sendall(b'ready\n')
         subject.heard('counted', PATIENCE_S)
-        for _ in range(3):
-            failed, why = call_all(subject, PATIENCE_S)
-            check(failed == 0, f'{design}: {why}')
+        design.live(subject)
         steady = settled(subject)
         os.kill(subject.pid, signal.SIGTERM)
         check(subject.end()[0] == 0, f'{design}: it ended with ' + ' / '.join(subject.lines()))

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Every system call that a server makes, failing in every way that its man page lists, and every allocation, under
-every design.
+every design; and those of a supervisor in what it may be asked for.
 
     sweep.py BUILD_DIR [--results=FILE] [--designs=TEXT] [--calls=accept4,poll] [--jobs=N]
     sweep.py BUILD_DIR --sample=N [--seed=N]        so many runs, chosen by the seed, which is printed
@@ -24,6 +24,7 @@ import time
 
 import faults
 import subject
+from supervised import LIVES
 
 WINDOW_MS = 1000
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -40,11 +41,11 @@ def each(count):
     return [(nth, 0) for nth in range(1, count + 1)]
 
 
-def plan(calls, wanted):
+def plan(calls, wanted, left_out):
     """The faults for a design whose calls were recorded; of those that are wanted, where that is said."""
     return [subject.Fault(call, error, number, nth, window_ms)
             for call, (ready, count) in sorted(calls.items())
-            if call not in faults.LEFT_OUT and (not wanted or call in wanted)
+            if call not in faults.LEFT_OUT and call not in left_out and (not wanted or call in wanted)
             for error, number in faults.errors_of(call)
             for nth, window_ms in (occurrences(ready, count) if call != 'memory' else each(count))]
 
@@ -154,7 +155,7 @@ def chosen(options, designs, programs):
                 nothing = subject.Fault('memory', 'ENOMEM', 0, 0, 0)
                 calls.update(subject.record(programs, design, folder, nothing)[0])
             wanted = options.calls.split(',') if options.calls else []
-            work += [(design, fault, steady) for fault in plan(calls, wanted)
+            work += [(design, fault, steady) for fault in plan(calls, wanted, design.left_out)
                      if not options.errors or fault.error in options.errors.split(',')]
     return work
 
@@ -177,8 +178,9 @@ def is_possible(programs):
 
 def main():
     options = parse()
-    designs = [design for design in subject.read_designs(os.path.join(HERE, '..', 'designs.h'))
-               if options.designs in f'{design},']
+    servers, lives = [[design for design in designs if options.designs in f'{design},']
+                      for designs in (subject.read_designs(os.path.join(HERE, '..', 'designs.h')), LIVES)]
+    designs = servers + lives
     results = read_results(options.results)
     if options.table:
         table(results, designs)
@@ -189,7 +191,7 @@ def main():
     if options.sample:
         random.seed(options.seed)
         print(f'seed {options.seed}', flush=True)
-        designs = random.sample(designs, 3)
+        designs = random.sample(servers, 3) + random.sample(lives, 1)
     work = [(design, fault, steady) for design, fault, steady in chosen(options, designs, programs)
             if key_of(design, fault) not in results]
     random.shuffle(work)        # what is seen early is of all kinds

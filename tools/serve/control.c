@@ -86,7 +86,7 @@ static int bind_somewhere(struct control *control)
     int r = fchmod(control->fd, S_IRUSR | S_IWUSR) < 0 ? -errno : -EADDRINUSE;
     for (int i = 0; r == -EADDRINUSE && i < NAMES; i++) {
         snprintf(control->path, sizeof control->path, "%s/switchboard-%d-%08x.control", folder(), (int)getpid(),
-                 (unsigned)arc4random());
+                 (unsigned)clock_ns());
         snprintf(address.sun_path, sizeof address.sun_path, "%s.new", control->path);
         r = bind(control->fd, (struct sockaddr *)&address, sizeof address) < 0 ? -errno : 0;
     }
@@ -142,22 +142,22 @@ void control_leave(struct control *control)
 
 void control_close(struct control *control)
 {
-    if (control->path[0] != '\0')
-        unlink(control->path);
+    if (control->path[0] != '\0' && unlink(control->path) < 0 && errno != ENOENT)
+        fprintf(stderr, "switchboard: cannot remove the control socket %s: %s\n", control->path, strerror(errno));
     control_leave(control);
 }
 
 /* --- the program's file anew -------------------------------------------------------------------------------------- */
 
-void control_hand_down(struct control *control, struct control_caller *caller, bool open, int *ret_fd,
-                       int *ret_caller_fd)
+int control_hand_down(struct control *control, struct control_caller *caller, bool open, int *ret_fd,
+                      int *ret_caller_fd)
 {
     int flags = open ? 0 : FD_CLOEXEC;
-    fcntl(control->fd, F_SETFD, flags);
-    if (caller)
-        fcntl(caller->fd, F_SETFD, flags);
     *ret_fd = control->fd;
     *ret_caller_fd = caller ? caller->fd : -1;
+    if (fcntl(control->fd, F_SETFD, flags) < 0 || (caller && fcntl(caller->fd, F_SETFD, flags) < 0))
+        return -errno;
+    return 0;
 }
 
 int control_take_over(int fd, int caller_fd, const char *path, struct control **ret_control,

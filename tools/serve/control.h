@@ -29,8 +29,8 @@ const char *control_path(const struct control *control);
 
 /* When the program's file is run anew: hand_down keeps the socket and one caller (NULL: none) open across execve(2), or
  * no longer; take_over makes a control of them again, -ENOMEM. -1 for no caller. */
-void control_hand_down(struct control *control, struct control_caller *caller, bool open, int *ret_fd,
-                       int *ret_caller_fd);
+int control_hand_down(struct control *control, struct control_caller *caller, bool open, int *ret_fd,
+                      int *ret_caller_fd);
 int control_take_over(int fd, int caller_fd, const char *path, struct control **ret_control,
                       struct control_caller **ret_caller);
 

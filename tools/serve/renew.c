@@ -1,90 +1,35 @@
 #include "renew.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/pidfd.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include "../clock.h"
 #include "../text.h"
-
-#define TRIAL_MS 5000
 
 static char path[PATH_MAX];
 
 /* --- the file ----------------------------------------------------------------------------------------------------- */
 
-void renew_begin(void)
+static void look(void)
 {
     ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
     path[length > 0 ? length : 0] = '\0';
 }
 
+void renew_begin(void)
+{
+    if (!getenv(SB_RENEWAL_VARIABLE))
+        look();
+}
+
 const char *renew_path(void)
 {
+    if (path[0] == '\0')
+        look();
     return path;
-}
-
-__attribute__((noreturn)) static void try(void)
-{
-    sigset_t none;
-    int null = open("/dev/null", O_RDWR);
-    dup2(null, STDOUT_FILENO);
-    dup2(null, STDERR_FILENO);
-    for (int signo = 1; signo < NSIG; signo++)
-        signal(signo, SIG_DFL);
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    execl(path, "switchboard", "--version", (char *)NULL);
-    _exit(126 + (errno == ENOENT));
-}
-
-/* Its wait status, or -errno. */
-static int wait_for_trial(pid_t pid)
-{
-    int status = 0;
-    struct pollfd ended = { .fd = pidfd_open(pid, 0), .events = POLLIN };
-    uint64_t until_ns = clock_in_ms(TRIAL_MS);
-    while (ended.fd >= 0 && poll(&ended, 1, clock_left_ms(until_ns)) < 0 && errno == EINTR) {}
-    if (!(ended.revents & POLLIN))
-        kill(pid, SIGKILL);
-    if (ended.fd >= 0)
-        close(ended.fd);
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {}
-    return status;
-}
-
-/* What does not even tell its version must not be put in the place of a server that works. */
-static bool does_run(char *why, size_t why_size)
-{
-    sigset_t all, mask;
-    sigfillset(&all);
-    sigprocmask(SIG_SETMASK, &all, &mask);
-    pid_t pid = fork();
-    if (pid == 0)
-        try();
-    int error = errno;
-    sigprocmask(SIG_SETMASK, &mask, NULL);
-    int status = pid < 0 ? -1 : wait_for_trial(pid);
-    if (pid < 0)
-        snprintf(why, why_size, "cannot try %s: %s", path, strerror(error));
-    else if (WIFSIGNALED(status))
-        snprintf(why, why_size, "%s --version: killed by signal %d (%s)", path, WTERMSIG(status),
-                 strsignal(WTERMSIG(status)));
-    else if (WEXITSTATUS(status) == 127)
-        snprintf(why, why_size, "%s: there is no such file", path);
-    else if (WEXITSTATUS(status) == 126)
-        snprintf(why, why_size, "%s cannot be executed", path);
-    else if (status != 0)
-        snprintf(why, why_size, "%s --version: exit status %d", path, WEXITSTATUS(status));
-    return status == 0;
 }
 
 /* --- what it was started with ------------------------------------------------------------------------------------- */
@@ -126,16 +71,12 @@ static char **list_words(const char *text, size_t size)
     return words;
 }
 
-char **renew_arguments(char *why, size_t why_size)
+char **renew_arguments(void)
 {
     size_t size;
-    if (!does_run(why, why_size))
-        return NULL;
     char *text = read_command_line(&size);
     char **words = text ? list_words(text, size) : NULL;
     free(text);
-    if (!words)
-        snprintf(why, why_size, "out of memory");
     return words;
 }
 
@@ -162,6 +103,7 @@ char *renew_write(const struct wish *wish, const struct renewal *renewal)
         return NULL;
     fprintf(file, "control-fd %d\ncaller-fd %d\naccept %s\n", renewal->control_fd, renewal->caller_fd,
             sb_discipline_name(wish->accept));
+    write_line(file, "program", path);
     write_line(file, "control", renewal->control_path);
     write_line(file, "strategy", wish->strategy);
     write_line(file, "handler", wish->handler);
@@ -175,19 +117,20 @@ char *renew_write(const struct wish *wish, const struct renewal *renewal)
     return note;
 }
 
-static bool take(char *line, struct wish *wish, unsigned *n_options, struct renewal *renewal)
+static int take(char *line, struct wish *wish, unsigned *n_options, struct renewal *renewal)
 {
     char *value = strchr(line, ' '), *text;
     size_t size;
     if (!value)
-        return false;
+        return -EPROTO;
     *value++ = '\0';
-    if (text_unescape(value, &text, &size) < 0)
-        return false;
+    int r = text_unescape(value, &text, &size);
+    if (r < 0)
+        return r == -ENOMEM ? r : -EPROTO;
     char *copy = strndup(text, size);
     free(text);
     if (!copy)
-        return false;
+        return -ENOMEM;
     if (strcmp(line, "strategy") == 0 && !wish->strategy)
         wish->strategy = copy;
     else if (strcmp(line, "handler") == 0 && !wish->handler)
@@ -201,29 +144,34 @@ static bool take(char *line, struct wish *wish, unsigned *n_options, struct rene
             renewal->control_fd = atoi(copy);
         else if (strcmp(line, "caller-fd") == 0)
             renewal->caller_fd = atoi(copy);
+        else if (strcmp(line, "program") == 0)
+            snprintf(path, sizeof path, "%s", copy);
         else if (strcmp(line, "control") == 0)
             snprintf(renewal->control_path, sizeof renewal->control_path, "%s", copy);
         free(copy);
     }
-    return true;
+    return 0;
 }
 
 /* What a later version may have more to say of is passed over. */
-bool renew_read(const char *note, struct wish **ret_wish, struct renewal *ret_renewal)
+int renew_read(const char *note, struct wish **ret_wish, struct renewal *ret_renewal)
 {
     struct renewal renewal = { .control_fd = -1, .caller_fd = -1 };
     struct wish *wish = calloc(1, sizeof *wish);
     unsigned n_options = 0;
     char *copy = strdup(note), *rest = copy, *line;
-    bool good = wish && copy;
-    while (good && (line = strsep(&rest, "\n")) != NULL)
-        good = line[0] == '\0' || take(line, wish, &n_options, &renewal);
+    int r = wish && copy ? 0 : -ENOMEM;
+    while (r == 0 && (line = strsep(&rest, "\n")) != NULL)
+        if (line[0] != '\0')
+            r = take(line, wish, &n_options, &renewal);
     free(copy);
-    if (!good || !wish->strategy || !wish->handler || renewal.control_fd < 0) {
+    if (r == 0 && (!wish->strategy || !wish->handler || renewal.control_fd < 0))
+        r = -EPROTO;
+    if (r < 0) {
         wish_free(wish);
-        return false;
+        return r;
     }
     *ret_wish = wish;
     *ret_renewal = renewal;
-    return true;
+    return 0;
 }

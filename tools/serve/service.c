@@ -81,17 +81,21 @@ static int find(struct serve_arguments *arguments)
     return r;
 }
 
-void service_hand_down(bool open)
+int service_hand_down(bool open)
 {
+    int r = 0;
     for (int i = 0; i < count; i++)
-        fcntl(SD_LISTEN_FDS_START + i, F_SETFD, open ? 0 : FD_CLOEXEC);
+        if (fcntl(SD_LISTEN_FDS_START + i, F_SETFD, open ? 0 : FD_CLOEXEC) < 0)
+            r = -errno;
+    return r;
 }
 
 #else
 
-void service_hand_down(bool open)
+int service_hand_down(bool open)
 {
     (void)open;
+    return 0;
 }
 
 static int find(struct serve_arguments *arguments)

@@ -13,7 +13,7 @@
 int service_find_sockets(struct serve_arguments *arguments);
 
 /* Keeps all that it has opened open across execve(2), or no longer: the next program finds them again. */
-void service_hand_down(bool open);
+int service_hand_down(bool open);
 
 /* It serves, as it is described; the first time, and when a change is done or refused. */
 void service_tell_ready(const char *state);

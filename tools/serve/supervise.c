@@ -47,7 +47,7 @@ static int serve(struct sb_generation *generation, void *wish)
 
 /* --- what a service manager is told ------------------------------------------------------------------------------- */
 
-enum { STATE_MS = 5000 };
+enum { STATE_MS = 5000, PATIENCE_MS = 30000, PAUSE_US = 20000 };
 
 static uint64_t next_state_ns, next_alive_ns;
 
@@ -180,13 +180,13 @@ static void bid_farewell(const struct sb_change_report *report)
     control_answer_waiting(control, report->number, text);
 }
 
-/* What the first one says when it cannot begin is enough. */
+/* What the first one has said when it cannot begin is enough. */
 static void mourn(const struct sb_change_report *report)
 {
     if (report->pause_ns > 0)
         say(SB_LOG_ERROR, "generation %u (pid %d) %s; the next one starts in %.1f s", report->number, (int)report->pid,
             report->why, (double)report->pause_ns / 1e9);
-    else if (sb_supervisor_address(supervisor, 0))
+    else if (sb_supervisor_address(supervisor, 0) || !report->has_told)
         say(SB_LOG_ERROR, "generation %u (pid %d) %s", report->number, (int)report->pid, report->why);
 }
 
@@ -245,6 +245,9 @@ static void hear(void *data, const struct sb_change_report *report)
             asking = NULL;
         }
         return;
+    case SB_CHANGE_LEFT:
+        say(SB_LOG_WARNING, "%s", report->why);
+        return;
     }
 }
 
@@ -298,7 +301,7 @@ static void ask_for_renewal(int signo, siginfo_t *info, void *context)
     wake();
 }
 
-/* At last they come through, those too that came while the program was renewed. */
+/* Before there is anything to be left behind. They come through once there is a supervisor that they can be told to. */
 static void catch_signals(void)
 {
     signals_end_by(SIGINT, stop);
@@ -310,7 +313,6 @@ static void catch_signals(void)
     signals_obey(SIGUSR2, ask_for_renewal);
     signals_survive(SIGPIPE);
     signal(SIGCHLD, SIG_DFL);
-    signals_unblock();
 }
 
 /* --- what it is asked for ----------------------------------------------------------------------------------------- */
@@ -374,27 +376,30 @@ static bool read_change(const char *const *words, struct wish_change *ret_change
 /* Returns only where it fails. */
 static void execute(struct control_caller *caller, char **arguments)
 {
+    char why[PATH_MAX + 512];
     struct renewal renewal;
-    control_hand_down(control, caller, true, &renewal.control_fd, &renewal.caller_fd);
     snprintf(renewal.control_path, sizeof renewal.control_path, "%s", control_path(control));
-    service_hand_down(true);
-    char *note = renew_write(serving, &renewal);
-    int r = note ? sb_supervisor_exec(supervisor, renew_path(), arguments, note) : -ENOMEM;
+    int r = control_hand_down(control, caller, true, &renewal.control_fd, &renewal.caller_fd);
+    if (r == 0)
+        r = service_hand_down(true);
+    char *note = r == 0 ? renew_write(serving, &renewal) : NULL;
+    snprintf(why, sizeof why, "%s", strerror(r < 0 ? -r : ENOMEM));
+    if (note)
+        sb_supervisor_exec(supervisor, renew_path(), arguments, note, why, sizeof why);
     control_hand_down(control, caller, false, &renewal.control_fd, &renewal.caller_fd);
     service_hand_down(false);
     free(note);
-    cannot(caller, strerror(-r));
+    cannot(caller, why);
 }
 
 /* The program's file anew: it goes on as this one, and then, as any change, has who serves follow. */
 static void renew(struct control_caller *caller)
 {
-    char why[PATH_MAX + 128];
-    char **arguments = renew_arguments(why, sizeof why);
-    if (!arguments)
-        cannot(caller, why);
-    else
+    char **arguments = renew_arguments();
+    if (arguments)
         execute(caller, arguments);
+    else
+        cannot(caller, "out of memory");
     free(arguments);
 }
 
@@ -471,8 +476,6 @@ static int begin(void)
     return 0;
 }
 
-#define PAUSE_US 20000
-
 static int run(int *ret_status)
 {
     bool told_end = false;
@@ -521,22 +524,36 @@ static bool is_taken(const char *name)
 static int take_over(void)
 {
     struct renewal renewal;
-    const char *note = sb_supervisor_note(supervisor);
-    if (!renew_read(note, &serving, &renewal))
-        return -EPROTO;
+    int r = supervisor ? 0 : create();
+    wish_free(serving);
+    serving = NULL;
+    if (r == 0)
+        r = renew_read(sb_supervisor_note(supervisor), &serving, &renewal);
+    if (r < 0)
+        return r;
     return control_take_over(renewal.control_fd, renewal.caller_fd, renewal.control_path, &control, &asking);
 }
 
-static int prepare(void)
+static int begin_anew(void)
 {
-    if (getenv(SB_RENEWAL_VARIABLE)) {
-        int r = create();
-        return r < 0 ? r : take_over();
-    }
     if (is_taken(given->name) || control_open(&control) < 0)
         exit(1);
     serving = wish_new(given);
     return serving ? create() : -ENOMEM;
+}
+
+/* Who serves would end with a program that cannot take over. */
+static int prepare(void)
+{
+    bool is_renewed = getenv(SB_RENEWAL_VARIABLE) != NULL;
+    uint64_t until_ns = clock_in_ms(PATIENCE_MS);
+    int r;
+    do {
+        if (woken_fd < 0)
+            woken_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        r = woken_fd < 0 ? -errno : is_renewed ? take_over() : begin_anew();
+    } while (r < 0 && r != -EPROTO && is_renewed && clock_left_ms(until_ns) > 0 && usleep(PAUSE_US) == 0);
+    return r;
 }
 
 int supervise(struct serve_arguments *arguments)
@@ -544,13 +561,17 @@ int supervise(struct serve_arguments *arguments)
     int status = 0;
     given = arguments;
     renew_begin();
-    woken_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    int r = woken_fd < 0 ? -errno : prepare();
+    signals_block();
+    catch_signals();
+    int r = prepare();
     if (r == 0) {
-        catch_signals();
+        signals_unblock();              /* those too that came while the program was renewed */
         r = run(&status);
     }
-    if (r < 0)
+    if (r == -EPROTO)
+        say(SB_LOG_ERROR, "this program cannot go on as the one before it: it is another version; stop the server and "
+            "start it again");
+    else if (r < 0)
         say(SB_LOG_ERROR, "cannot start the process that serves: %s (limits: ulimit -u, ulimit -n, ulimit -v)",
             strerror(-r));
     struct sb_supervisor *ended = supervisor;

@@ -1,0 +1,15 @@
+/* Whether a program would go on in the place of this one: it is run once before, in a child. Private. */
+#ifndef TRIAL_H
+#define TRIAL_H
+
+#include <stddef.h>
+
+/* Its exit status then: no other program has it by chance. */
+enum { SB_TRIAL_PASSED = 97 };
+
+/* Runs `path` with argv[] and what is in the environment, no signal blocked or handled; for ten seconds at most. 0: it
+ * has passed; -ENOEXEC: it has not; or -errno. A failure comes with a sentence in `why`, of why_size bytes: where it has
+ * said something, with the last line of that. */
+int sb_trial_run(const char *path, char *const argv[], char *why, size_t why_size);
+
+#endif
