@@ -60,7 +60,8 @@ static void tell_supervisor(struct sb_server *server, struct sb_generation *gene
     if (r == 0)
         return;
     sb_server_log(server, SB_LOG_ERROR, "cannot tell the supervisor that it is ready: %s", strerror(-r));
-    sb_server_stop_now(server);
+    sb_signals_hurry(&server->signals);
+    sb_signals_stop(&server->signals);
 }
 
 void sb_ready_tell(struct sb_server *server)

@@ -80,16 +80,16 @@ static void write_records(const struct sb_supervisor *supervisor, const char *no
 /* A memfd with the records, or -errno. */
 static int make_records(const struct sb_supervisor *supervisor, const char *note)
 {
-    int fd = memfd_create("switchboard-renewal", 0);
-    FILE *file = fd < 0 ? NULL : fdopen(dup(fd), "w");
-    int r = fd < 0 ? -errno : 0;
-    if (fd >= 0 && !file)
-        r = -ENOMEM;
+    int fd = memfd_create("switchboard-renewal", 0), copy = fd < 0 ? -1 : dup(fd);
+    FILE *file = copy < 0 ? NULL : fdopen(copy, "w");
+    int r = file ? 0 : -errno;
     if (file) {
         write_records(supervisor, note, file);
         r = ferror(file) ? -EIO : 0;
         if (fclose(file) != 0 && r == 0)
             r = -errno;
+    } else {
+        sb_fd_close(&copy);
     }
     if (r < 0)
         sb_fd_close(&fd);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "text.h"
 
 /* --- words -------------------------------------------------------------------------------------------------------- */
@@ -156,7 +157,9 @@ error_t argument_take(const struct argument *table, int key, char *text, struct 
 void argument_parse(const struct argp *argp, int argc, char **argv, void *input)
 {
     argp_err_exit_status = 2;
-    error_t error = argp_parse(argp, argc, argv, 0, NULL, input);
+    error_t error;
+    for (int tries = 0; (error = argp_parse(argp, argc, argv, 0, NULL, input)) == ENOMEM && tries < 50; tries++)
+        usleep(20000);      /* it has read nothing yet; and a program that takes over should not end for so little */
     if (error != 0) {
         fprintf(stderr, "%s: cannot read the command line: %s\n", argv[0], strerror(error));
         exit(1);

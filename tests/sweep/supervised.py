@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Callable
 from typing import NamedTuple
 
-from subject import PATIENCE_S, Broken, check, until_true, visit
+from subject import PATIENCE_S, Broken, call_until_served, check, until_true, visit
 
 
 class Life(NamedTuple):
@@ -79,7 +79,7 @@ def lose_generation(subject):
     for pid in lost:
         os.kill(int(pid), signal.SIGKILL)
     until_true(lambda: set(generations(subject)) - set(lost))
-    call(subject, 'after a generation was lost')
+    call_until_served(subject)
     return ''
 
 

@@ -24,6 +24,8 @@ int output_open(struct output *output, const char *path)
         int r = -errno;
         if (fd >= 0)
             close(fd);
+        if (fd >= 0 && created)
+            unlink(path);
         return complain(path, r);
     }
     *output = (struct output){ .path = path, .file = file, .created = created };
