@@ -89,17 +89,58 @@ bool sb_scoreboard_accepts(const struct sb_scoreboard *board)
     return accepts;
 }
 
-const struct sb_trace_event *sb_scoreboard_trace(const struct sb_scoreboard *board, unsigned *ret_count)
+const struct sb_durations *sb_scoreboard_durations(const struct sb_scoreboard *board, unsigned n)
 {
-    uint64_t count = GET(board->trace_count);
-    *ret_count = count < board->trace_room ? count : board->trace_room;
-    return sb_board_trace(board);
+    return board->trace_room > 0 ? sb_board_durations(board, n) : NULL;
+}
+
+/* --- the trace ---------------------------------------------------------------------------------------------------- */
+
+/* Whether the n-th event is whole, and not another one by now: its time is the same before and after it was read, and
+ * its lap is the right one. */
+static bool copy_event(const struct sb_scoreboard *board, uint64_t n, struct sb_trace_event *ret_event)
+{
+    const struct sb_trace_event *event = sb_board_ring(board) + (n & (board->trace_room - 1));
+    uint64_t time_ns = __atomic_load_n(&event->time_ns, __ATOMIC_ACQUIRE);
+    const union sb_trace_word word = { .bits = __atomic_load_n((const uint64_t *)&event->slot, __ATOMIC_ACQUIRE) };
+    if (time_ns == 0 || GET(event->time_ns) != time_ns || word.lap != (uint8_t)(n >> board->trace_bits))
+        return false;
+    *ret_event = (struct sb_trace_event){ .time_ns = time_ns, .slot = word.slot, .port = word.port,
+                                          .state = word.state, .lap = word.lap };
+    return word.slot < board->slot_count;
+}
+
+static void miss(struct sb_trace_reader *reader, uint64_t until)
+{
+    reader->missed += until - reader->next;
+    reader->next = until;
+}
+
+unsigned sb_trace_read(struct sb_trace_reader *reader, struct sb_trace_event *events, unsigned room)
+{
+    const struct sb_scoreboard *board = reader->board;
+    unsigned read = 0;
+    uint64_t count;
+    while (read < room && reader->next < (count = GET(board->trace_count))) {
+        if (count - reader->next > board->trace_room)
+            miss(reader, count - board->trace_room);
+        if (copy_event(board, reader->next, &events[read])) {
+            reader->next++;
+            read++;
+        } else if (reader->unfinished == reader->next + 1) {
+            miss(reader, reader->next + 1);
+        } else if (GET(board->trace_count) - reader->next <= board->trace_room) {
+            reader->unfinished = reader->next + 1;
+            break;
+        }
+    }
+    return read;
 }
 
 /* --- finding one -------------------------------------------------------------------------------------------------- */
 
 /* A memfd among the descriptors of a process: /proc/PID/fd/N is a link to "/memfd:NAME (deleted)". */
-static int find_memfd(int folder_fd, const char *name)
+static int find_memfd(int folder_fd, const char *name, int flags)
 {
     int found = -ENOENT;
     DIR *folder = fdopendir(folder_fd);
@@ -114,7 +155,7 @@ static int find_memfd(int folder_fd, const char *name)
         if (readlinkat(dirfd(folder), entry->d_name, target, sizeof target - 1) < 0)
             continue;
         if (strncmp(target, wanted, strlen(wanted)) == 0)
-            found = openat(dirfd(folder), entry->d_name, O_RDONLY | O_CLOEXEC);
+            found = openat(dirfd(folder), entry->d_name, flags | O_CLOEXEC);
         if (found == -1)
             found = -errno;
     }
@@ -122,32 +163,60 @@ static int find_memfd(int folder_fd, const char *name)
     return found;
 }
 
-static int open_memfd(pid_t pid, const char *name)
+static int open_memfd(pid_t pid, const char *name, int flags)
 {
     char path[32];
     snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
     int folder_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return folder_fd < 0 ? -errno : find_memfd(folder_fd, name);
+    return folder_fd < 0 ? -errno : find_memfd(folder_fd, name, flags);
 }
 
-int sb_board_map(int fd, const struct sb_scoreboard **ret_board)
+static int map_board(int fd, int protection, const struct sb_scoreboard **ret_board)
 {
     struct stat status;
     if (fstat(fd, &status) < 0)
         return -errno;
     if ((size_t)status.st_size < SB_BOARD_HEADER_SIZE)
         return -EPROTO;
-    struct sb_scoreboard *board = mmap(NULL, status.st_size, PROT_READ, MAP_SHARED, fd, 0);
+    struct sb_scoreboard *board = mmap(NULL, status.st_size, protection, MAP_SHARED, fd, 0);
     if (board == MAP_FAILED)
         return -errno;
     if (board->magic != SB_SCOREBOARD_MAGIC || board->version != SB_SCOREBOARD_VERSION ||
         board->slot_size != sizeof(struct sb_slot) ||
+        (board->trace_room > 0 && board->trace_room != UINT64_C(1) << (board->trace_bits & 63)) ||
         sb_board_size(board->slot_count, board->trace_room) != (uint64_t)status.st_size) {
         munmap(board, status.st_size);
         return -EPROTO;
     }
     *ret_board = board;
     return 0;
+}
+
+int sb_board_map(int fd, const struct sb_scoreboard **ret_board)
+{
+    return map_board(fd, PROT_READ, ret_board);
+}
+
+static void switch_slots(struct sb_scoreboard *board, bool on)
+{
+    __atomic_store_n(&board->tracing, on, __ATOMIC_SEQ_CST);
+    for (unsigned i = 0; i < board->slot_count; i++)
+        __atomic_store_n(&sb_board_slot(board, i)->traced, on ? i + 1 : 0, __ATOMIC_RELAXED);
+}
+
+int sb_trace_switch(pid_t pid, bool on)
+{
+    const struct sb_scoreboard *board;
+    int fd = open_memfd(pid, SB_BOARD_NAME, O_RDWR), r = fd < 0 ? fd : map_board(fd, PROT_READ | PROT_WRITE, &board);
+    if (fd >= 0)
+        close(fd);
+    if (r < 0)
+        return r;
+    if (board->trace_room > 0)
+        switch_slots((struct sb_scoreboard *)board, on);
+    r = board->trace_room > 0 ? 0 : -EOPNOTSUPP;
+    sb_scoreboard_close(board);
+    return r;
 }
 
 /* fd: the board's, or -errno. */
@@ -165,7 +234,7 @@ int sb_scoreboard_open(pid_t pid, const struct sb_scoreboard **ret_board)
     struct sb_ledger ledger;
     int r = sb_ledger_read(pid, &ledger);
     if (r == -ENOENT)
-        return map_and_close(open_memfd(pid, SB_BOARD_NAME), ret_board);
+        return map_and_close(open_memfd(pid, SB_BOARD_NAME, O_RDONLY), ret_board);
     const struct sb_ledger_entry *serving = r == 0 ? sb_ledger_serving(&ledger) : NULL;
     if (r < 0 || !serving)
         return r < 0 ? r : -ENOENT;
@@ -227,7 +296,7 @@ static int read_ledger(int fd, struct sb_ledger *ret_ledger)
 
 int sb_ledger_read(pid_t pid, struct sb_ledger *ret_ledger)
 {
-    int fd = open_memfd(pid, SB_LEDGER_NAME);
+    int fd = open_memfd(pid, SB_LEDGER_NAME, O_RDONLY);
     if (fd < 0)
         return fd;
     int r = read_ledger(fd, ret_ledger);

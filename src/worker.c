@@ -43,6 +43,8 @@ int sb_crew_open(struct sb_crew *crew, unsigned requests, unsigned trace_room, c
                  const char *handler)
 {
     unsigned count = crew->slots + requests;
+    if (trace_room > 1)
+        trace_room = 1u << (32 - __builtin_clz(trace_room - 1));
     crew->board_size = sb_board_size(count, trace_room);
     int r = map_board(crew);
     if (r < 0)
@@ -52,6 +54,8 @@ int sb_crew_open(struct sb_crew *crew, unsigned requests, unsigned trace_room, c
     board->slot_count = count;
     board->slot_size = sizeof(struct sb_slot);
     board->trace_room = trace_room;
+    board->trace_bits = trace_room > 0 ? __builtin_ctz(trace_room) : 0;
+    board->tracing = trace_room > 0;
     board->pid = getpid();
     board->started_ns = sb_now_ns();
     strncpy(board->strategy, strategy, sizeof board->strategy - 1);
@@ -72,35 +76,76 @@ void sb_crew_finish(struct sb_crew *crew)
 
 /* --- the trace ---------------------------------------------------------------------------------------------------- */
 
-static void add_event(const struct sb_slot *slot, enum sb_state state, uint16_t port)
+/* traced: of a slot, not 0. */
+static struct sb_scoreboard *board_of(const struct sb_slot *slot, uint32_t traced)
 {
-    uint32_t number = slot->traced - 1;
-    struct sb_scoreboard *board = (struct sb_scoreboard *)((char *)(slot - number) - SB_BOARD_HEADER_SIZE);
+    return (struct sb_scoreboard *)((char *)(slot - (traced - 1)) - SB_BOARD_HEADER_SIZE);
+}
+
+/* An event has no time while it is written (sb_trace_read). */
+static void add_event(struct sb_scoreboard *board, uint32_t number, enum sb_state state, uint16_t port, int64_t now_ns)
+{
     uint64_t n = __atomic_fetch_add(&board->trace_count, 1, __ATOMIC_RELAXED);
-    if (n >= board->trace_room)
-        return;
-    struct sb_trace_event *event = sb_board_trace(board) + n;
-    event->slot = number;
-    event->port = port;
-    event->state = state;
-    __atomic_store_n(&event->time_ns, sb_now_ns(), __ATOMIC_RELEASE);
+    struct sb_trace_event *event = sb_board_ring(board) + (n & (board->trace_room - 1));
+    union sb_trace_word word = { { .slot = number, .port = port, .state = state, .lap = n >> board->trace_bits } };
+    PUT(event->time_ns, 0);
+    __atomic_store_n((uint64_t *)&event->slot, word.bits, __ATOMIC_RELEASE);
+    __atomic_store_n(&event->time_ns, now_ns, __ATOMIC_RELEASE);
 }
 
 /* Of a slot that has just been claimed, and is SB_STARTING already. */
-static void begin_trace(const struct sb_scoreboard *board, struct sb_slot *slot, unsigned number)
+static void begin_trace(struct sb_scoreboard *board, struct sb_slot *slot, unsigned number)
 {
-    if (board->trace_room == 0)
+    if (!GET(board->tracing)) {
+        PUT(slot->traced, 0);
         return;
+    }
     PUT(slot->traced, number + 1);
-    add_event(slot, SB_STARTING, 0);
+    add_event(board, number, SB_STARTING, 0, sb_now_ns());
 }
 
-void sb_slot_trace(struct sb_slot *slot, enum sb_state state)
+static bool is_handling(enum sb_state state)
 {
+    return state == SB_HANDLING || state == SB_WRITING || state == SB_SLEEPING;
+}
+
+static void count(uint32_t *counts, uint64_t ns)
+{
+    uint64_t us = ns / 1000;
+    unsigned n = us > 0 ? 63 - __builtin_clzll(us) : 0;
+    n = n < SB_DURATIONS ? n : SB_DURATIONS - 1;
+    PUT(counts[n], counts[n] + 1);
+}
+
+static void measure(struct sb_durations *durations, enum sb_state former, enum sb_state state, uint64_t now_ns)
+{
+    if (former == SB_WAITING && durations->since_ns > 0)
+        count(durations->waiting, now_ns - durations->since_ns);
+    if (!is_handling(former) && is_handling(state)) {
+        durations->begun_ns = now_ns;
+        durations->heard = former == SB_READING;
+    }
+    if (is_handling(former) && !is_handling(state) && (durations->heard || state != SB_READING) &&
+        durations->begun_ns > 0) {
+        count(durations->handling, now_ns - durations->begun_ns);
+        durations->begun_ns = 0;
+    }
+    durations->since_ns = now_ns;
+}
+
+int64_t sb_slot_trace(struct sb_slot *slot, enum sb_state state)
+{
+    enum sb_state former = GET(slot->state);
+    uint32_t traced = GET(slot->traced);
+    int64_t now_ns = sb_now_ns();
     if (state < SB_READING || state > SB_CLOSING)
         PUT(slot->port, 0);
-    if (GET(slot->state) != state)
-        add_event(slot, state, GET(slot->port));
+    if (former == state || traced == 0)
+        return now_ns;
+    struct sb_scoreboard *board = board_of(slot, traced);
+    measure(sb_board_durations(board, traced - 1), former, state, now_ns);
+    add_event(board, traced - 1, state, GET(slot->port), now_ns);
+    return now_ns;
 }
 
 static uint16_t port_of(const struct sb_address *address)
@@ -112,7 +157,7 @@ static uint16_t port_of(const struct sb_address *address)
 
 static void note_port(struct sb_slot *slot, const struct sb_address *peer)
 {
-    if (slot->traced)
+    if (GET(slot->traced))
         PUT(slot->port, port_of(peer));
 }
 
@@ -128,8 +173,9 @@ static void note_peer(struct sb_slot *slot, const struct sb_address *peer)
 
 void sb_slot_accept(struct sb_slot *slot, const struct sb_address *peer)
 {
-    if (slot->traced)
-        add_event(slot, SB_ACCEPTED, port_of(peer));
+    uint32_t traced = GET(slot->traced);
+    if (traced)
+        add_event(board_of(slot, traced), traced - 1, SB_ACCEPTED, port_of(peer), sb_now_ns());
 }
 
 /* --- a worker's slot ---------------------------------------------------------------------------------------------- */
@@ -172,7 +218,7 @@ void sb_slot_release(const struct sb_crew *crew, atomic_uint *hint, struct sb_sl
     if (slot == &unread_slot)
         return;
     sb_slot_enter(slot, SB_CLOSING);
-    if (slot->traced)
+    if (GET(slot->traced))
         sb_slot_trace(slot, last);
     __atomic_store_n(&slot->state, last, __ATOMIC_RELEASE);
     atomic_store_explicit(hint, slot - sb_board_slot(crew->board, 0), memory_order_relaxed);

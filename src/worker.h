@@ -33,7 +33,8 @@ struct sb_crew {
     atomic_uint slot_hint;      /* where a free slot may be */
 };
 
-/* init: a crew of one, without a board. open: the board, with room for as many requests; -EMFILE and the like. */
+/* init: a crew of one, without a board. open: the board, with room for as many requests, and for at least so many events
+ * in the ring, or none; -EMFILE and the like. */
 void sb_crew_init(struct sb_crew *crew);
 int sb_crew_open(struct sb_crew *crew, unsigned requests, unsigned trace_room, const char *strategy,
                  const char *handler);
@@ -56,18 +57,22 @@ void sb_slots_bury(struct sb_crew *crew, pid_t pid);
 /* Makes the slot the current thread's. tid: gettid(), or 0 where a system call is too much. */
 void sb_slot_occupy(const struct sb_crew *crew, struct sb_slot *slot, pid_t tid);
 
-/* Of a traced slot, before it enters a state: an event, unless it is in that already. */
-void sb_slot_trace(struct sb_slot *slot, enum sb_state state);
+/* Of a traced slot, before it enters a state: an event, unless it is in that already. Returns the time. */
+int64_t sb_slot_trace(struct sb_slot *slot, enum sb_state state);
 
 /* Four times for each exchange of a talk, so it is inline and asks the clock that costs no more than a load. Each field
  * is written by one worker and read by others: relaxed is all that a reader is promised. */
 static inline void sb_slot_enter(struct sb_slot *slot, enum sb_state state)
 {
-    if (__builtin_expect(slot->traced, 0))
-        sb_slot_trace(slot, state);
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    __atomic_store_n(&slot->since_ns, now.tv_sec * UINT64_C(1000000000) + now.tv_nsec, __ATOMIC_RELAXED);
+    uint64_t now_ns;
+    if (__builtin_expect(__atomic_load_n(&slot->traced, __ATOMIC_RELAXED), 0)) {
+        now_ns = sb_slot_trace(slot, state);
+    } else {
+        struct timespec now;
+        clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+        now_ns = now.tv_sec * UINT64_C(1000000000) + now.tv_nsec;
+    }
+    __atomic_store_n(&slot->since_ns, now_ns, __ATOMIC_RELAXED);
     __atomic_store_n(&slot->state, state, __ATOMIC_RELAXED);
 }
 

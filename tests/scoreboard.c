@@ -3,7 +3,9 @@
 #include <criterion/parameterized.h>
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <switchboard/switchboard.h>
 #include <sys/mman.h>
@@ -165,6 +167,21 @@ static struct sb_server *serve_callers(const struct sb_class *const *type, const
     return served;
 }
 
+static size_t board_size(const struct sb_scoreboard *board)
+{
+    return (sizeof *board + 127) / 128 * 128 + board->trace_room * sizeof(struct sb_trace_event) +
+           board->slot_count * (sizeof(struct sb_slot) + (board->trace_room > 0 ? sizeof(struct sb_durations) : 0));
+}
+
+/* All that a ring has; *ret_count: so many, which are the next call's to overwrite. */
+static const struct sb_trace_event *read_all(const struct sb_scoreboard *board, unsigned *ret_count)
+{
+    static struct sb_trace_event events[ROOM];
+    struct sb_trace_reader reader = { .board = board };
+    *ret_count = sb_trace_read(&reader, events, ROOM);
+    return events;
+}
+
 /* What happened to a caller, in words; and how the slot that it was on went on. */
 static void tell(const struct sb_scoreboard *board, uint16_t port, char *story, size_t size, enum sb_state *ret_last)
 {
@@ -172,7 +189,7 @@ static void tell(const struct sb_scoreboard *board, uint16_t port, char *story, 
     unsigned count;
     bool over = false;
     FILE *text = fmemopen(story, size, "w");
-    events = sb_scoreboard_trace(board, &count);
+    events = read_all(board, &count);
     for (const struct sb_trace_event *event = events; event < events + count; event++) {
         bool begun = previous && previous->state != SB_ACCEPTED, same_slot = previous && event->slot == previous->slot;
         if (event->port != port && (!begun || !same_slot || over))
@@ -194,7 +211,7 @@ static void tell(const struct sb_scoreboard *board, uint16_t port, char *story, 
 static void expect_complete(const struct sb_scoreboard *board)
 {
     unsigned count;
-    const struct sb_trace_event *events = sb_scoreboard_trace(board, &count);
+    const struct sb_trace_event *events = read_all(board, &count);
     cr_assert_eq(count, board->trace_count);
     cr_assert_lt(count, board->trace_room);
     for (unsigned i = 0; i < count; i++) {
@@ -232,6 +249,33 @@ static int doze_and_answer(struct sb_request *request)
         if ((r = sb_sleep(request, 1)) == 0)
             r = sb_sendall(request, text, n);
     return r;
+}
+
+static int answer(struct sb_request *request)
+{
+    char text[16];
+    ssize_t n;
+    while ((n = sb_recv(request, text, sizeof text)) > 0)
+        sb_sendall(request, text, n);
+    return n;
+}
+
+static const struct sb_handler answerer = { .name = "answerer", .handle = answer };
+
+static void *serve_it(void *server)
+{
+    cr_assert_eq(sb_server_serve_forever(server), 0);
+    return NULL;
+}
+
+static void ask_once(const struct sb_address *address)
+{
+    char byte = 'a';
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    cr_assert_eq(connect(fd, &address->sa, address->size), 0);
+    cr_assert_eq(send(fd, &byte, 1, 0), 1);
+    cr_assert_eq(recv(fd, &byte, 1, 0), 1);
+    close(fd);
 }
 
 static const struct sb_handler dozer = { .name = "dozer", .handle = doze_and_answer };
@@ -348,24 +392,33 @@ Test(scoreboard, has_no_trace_unless_asked_for)
 {
     struct sb_server *server = serve_three(0);
     unsigned count = 1;
-    sb_scoreboard_trace(sb_server_scoreboard(server), &count);
+    read_all(sb_server_scoreboard(server), &count);
     cr_expect_eq(count, 0);
     cr_expect_eq(sb_server_scoreboard(server)->trace_count, 0);
+    cr_expect_null(sb_scoreboard_durations(sb_server_scoreboard(server), 0));
+    cr_expect_eq(sb_trace_switch(getpid(), true), -EOPNOTSUPP);
     sb_server_destroy(server);
 }
 
-Test(scoreboard, counts_what_a_full_trace_has_no_room_for)
+Test(scoreboard, keeps_what_happened_last)
 {
-    enum { SMALL = 5 };
+    enum { SMALL = 4 };
     struct sb_server *server = serve_three(ROOM), *small = serve_three(SMALL);
     const struct sb_scoreboard *board = sb_server_scoreboard(small);
+    struct sb_trace_event last[SMALL + 1];
+    struct sb_trace_reader reader = { .board = board };
     unsigned count;
-    const struct sb_trace_event *events = sb_scoreboard_trace(board, &count);
-    cr_expect_eq(count, SMALL);
-    cr_expect_eq(board->trace_count, sb_server_scoreboard(server)->trace_count);
-    cr_expect_gt(board->trace_count, SMALL);
-    cr_expect_eq(events[SMALL - 1].state, SB_HANDLING);
-    const char *behind = (const char *)(events + SMALL);
+    const struct sb_trace_event *events = read_all(sb_server_scoreboard(server), &count);
+    cr_expect_eq(board->trace_count, count);
+    cr_assert_gt(count, SMALL);
+    cr_expect_eq(sb_trace_read(&reader, last, SMALL + 1), SMALL);
+    cr_expect_eq(reader.missed, count - SMALL);
+    for (unsigned i = 0; i < SMALL; i++) {
+        cr_expect_eq(last[i].state, events[count - SMALL + i].state);
+        cr_expect_eq(last[i].lap, (count - SMALL + i) / SMALL);
+    }
+    cr_expect_eq(sb_trace_read(&reader, last, SMALL + 1), 0, "nothing has happened since");
+    const char *behind = (const char *)board + board_size(board);
     size_t left = -(uintptr_t)behind % sysconf(_SC_PAGESIZE);
     cr_assert_gt(left, sizeof *events, "nothing behind the trace to look at");
     for (size_t i = 0; i < left; i++)
@@ -374,16 +427,184 @@ Test(scoreboard, counts_what_a_full_trace_has_no_room_for)
     sb_server_destroy(small);
 }
 
+Test(scoreboard, is_followed)
+{
+    struct sb_server *server = serve_three(ROOM);
+    const struct sb_scoreboard *board = sb_server_scoreboard(server);
+    struct sb_trace_reader reader = { .board = board, .next = board->trace_count };
+    uint64_t begun = board->trace_count;
+    struct sb_trace_event some[2];
+    unsigned count, read = 0, n;
+    cr_expect_eq(sb_trace_read(&reader, some, 2), 0);
+    call(server, 'a');
+    const struct sb_trace_event *events = read_all(board, &count);
+    while ((n = sb_trace_read(&reader, some, 2)) > 0) {
+        cr_expect_arr_eq(some, &events[begun + read], n * sizeof *some);
+        read += n;
+    }
+    cr_expect_eq(begun + read, count);
+    cr_expect_eq(reader.missed, 0);
+    sb_server_destroy(server);
+}
+
+/* Its process was killed just then, or has not come to run for a while. */
+Test(scoreboard, waits_once_for_an_event_that_is_not_finished)
+{
+    struct sb_server *server = serve_three(ROOM);
+    const struct sb_scoreboard *board = sb_server_scoreboard(server);
+    struct sb_trace_reader reader = { .board = board };
+    unsigned count;
+    struct sb_trace_event events[ROOM];
+    read_all(board, &count);
+    const char *end = (const char *)board + board_size(board);
+    struct sb_trace_event *third = (struct sb_trace_event *)end - board->trace_room + 2;
+    uint64_t time_ns = third->time_ns;
+    third->time_ns = 0;
+    cr_expect_eq(sb_trace_read(&reader, events, ROOM), 2);
+    third->time_ns = time_ns;
+    cr_expect_eq(sb_trace_read(&reader, events, ROOM), count - 2, "it is there by now");
+    cr_expect_eq(reader.missed, 0);
+    reader = (struct sb_trace_reader){ .board = board };
+    third->time_ns = 0;
+    cr_expect_eq(sb_trace_read(&reader, events, ROOM), 2);
+    cr_expect_eq(sb_trace_read(&reader, events, ROOM), count - 3);
+    cr_expect_eq(reader.missed, 1);
+    sb_server_destroy(server);
+}
+
+Test(scoreboard, is_traced_only_while_it_is_switched_on)
+{
+    struct sb_server *server = serve_three(ROOM);
+    const struct sb_scoreboard *board = sb_server_scoreboard(server);
+    uint64_t count = board->trace_count;
+    cr_assert_eq(sb_trace_switch(getpid(), false), 0);
+    call(server, 'a');
+    cr_expect_eq(board->trace_count, count);
+    cr_assert_eq(sb_trace_switch(getpid(), true), 0);
+    call(server, 'a');
+    cr_expect_gt(board->trace_count, count);
+    sb_server_destroy(server);
+}
+
+static unsigned sum(const uint32_t *counts, unsigned first)
+{
+    unsigned total = 0;
+    for (unsigned i = first; i < SB_DURATIONS; i++)
+        total += counts[i];
+    return total;
+}
+
+static int doze_twice(struct sb_request *request)
+{
+    char byte;
+    int r = 0;
+    for (int i = 0; r >= 0 && i < 2; i++)
+        if ((r = sb_recv(request, &byte, 1)) > 0)
+            r = sb_sleep(request, 5);
+    return r;
+}
+
+/* Each byte takes 5 ms, and more than 4 ms are the twelfth number and those behind it. */
+Test(scoreboard, counts_how_long_its_slots_took)
+{
+    static const struct sb_handler handler = { .name = "twice", .handle = doze_twice };
+    struct sb_config config = SB_CONFIG_DEFAULTS;
+    struct sb_server *server;
+    struct sb_address address;
+    config.log = quiet;
+    config.trace = ROOM;
+    cr_assert_eq(sb_server_create(sb_tcp_server, "127.0.0.1:0", SB_HANDLERS(&handler), &config, &server), 0);
+    cr_assert_eq(sb_address_parse(sb_server_address(server, 0), NULL, &address, NULL), 0);
+    for (int i = 0; i < 3; i++) {
+        int fd = socket(AF_INET, SOCK_STREAM, 0);
+        cr_assert_eq(connect(fd, &address.sa, address.size), 0);
+        cr_assert_eq(send(fd, "ab", 2, 0), 2);
+        cr_assert_eq(sb_server_handle_request(server), 1);
+        close(fd);
+    }
+    const struct sb_durations *durations = sb_scoreboard_durations(sb_server_scoreboard(server), 0);
+    cr_expect_eq(sum(durations->handling, 12), 6);
+    cr_expect_eq(sum(durations->handling, 0), 6);
+    sb_server_destroy(server);
+}
+
+struct follower {
+    struct sb_trace_reader reader;
+    uint64_t read;
+    atomic_bool over;
+};
+
+static void follow(struct follower *follower)
+{
+    static uint64_t last_ns[1000];
+    struct sb_trace_event events[16];
+    unsigned n;
+    while ((n = sb_trace_read(&follower->reader, events, 16)) > 0) {
+        follower->read += n;
+        for (unsigned i = 0; i < n; i++) {
+            cr_assert_lt(events[i].slot, 1000);
+            cr_assert_leq(events[i].state, SB_ACCEPTED);
+            cr_assert_geq(events[i].time_ns, last_ns[events[i].slot], "a slot goes back in time");
+            last_ns[events[i].slot] = events[i].time_ns;
+        }
+    }
+}
+
+static void *follow_to_the_end(void *data)
+{
+    struct follower *follower = data;
+    while (!atomic_load(&follower->over))
+        follow(follower);
+    for (int i = 0; i < 2; i++)
+        follow(follower);
+    return NULL;
+}
+
+/* A ring that is far too small: what is read is whole nevertheless, and all else is counted. */
+Test(scoreboard, is_followed_by_who_is_too_slow)
+{
+    static struct follower follower;
+    struct sb_config config = SB_CONFIG_DEFAULTS;
+    struct sb_server *server;
+    struct sb_address address;
+    pthread_t threads[2];
+    config.log = quiet;
+    config.trace = 64;
+    config.strategy = "prethread:4";
+    cr_assert_eq(sb_server_create(sb_tcp_server, "127.0.0.1:0", SB_HANDLERS(&answerer), &config, &server), 0);
+    cr_assert_eq(sb_address_parse(sb_server_address(server, 0), NULL, &address, NULL), 0);
+    follower.reader.board = sb_server_scoreboard(server);
+    pthread_create(&threads[0], NULL, serve_it, server);
+    pthread_create(&threads[1], NULL, follow_to_the_end, &follower);
+    for (int i = 0; i < 2000; i++)
+        ask_once(&address);
+    sb_server_shutdown(server);
+    pthread_join(threads[0], NULL);
+    atomic_store(&follower.over, true);
+    pthread_join(threads[1], NULL);
+    cr_expect_eq(follower.read + follower.reader.missed, follower.reader.board->trace_count);
+    cr_expect_gt(follower.read, 0);
+    unsigned handled = 0, waited = 0;
+    for (unsigned i = 0; i < follower.reader.board->slot_count; i++) {
+        const struct sb_durations *durations = sb_scoreboard_durations(follower.reader.board, i);
+        handled += sum(durations->handling, 0);
+        waited += sum(durations->waiting, 0);
+    }
+    cr_expect_eq(handled, 4000, "each byte, and that there are no more");
+    cr_expect_gt(waited, 0);
+    sb_server_destroy(server);
+}
+
 Test(scoreboard, shows_its_trace_to_others)
 {
     struct sb_server *server = serve_three(ROOM);
     const struct sb_scoreboard *board;
     unsigned count, own_count;
     cr_assert_eq(sb_scoreboard_open(getpid(), &board), 0);
-    const struct sb_trace_event *own = sb_scoreboard_trace(sb_server_scoreboard(server), &own_count);
-    const struct sb_trace_event *events = sb_scoreboard_trace(board, &count);
+    struct sb_trace_event own[ROOM];
+    memcpy(own, read_all(sb_server_scoreboard(server), &own_count), sizeof own);
+    const struct sb_trace_event *events = read_all(board, &count);
     cr_assert_eq(count, own_count);
-    cr_expect_neq(events, own);
     cr_expect_arr_eq(events, own, count * sizeof *events);
     sb_scoreboard_close(board);
     sb_server_destroy(server);
@@ -417,9 +638,11 @@ static int open_forged(struct sb_scoreboard forged, size_t size)
 Test(scoreboard, that_does_not_fit_its_file_is_not_opened)
 {
     enum { HEADER = (sizeof(struct sb_scoreboard) + 127) / 128 * 128 };
-    const size_t size = HEADER + 2 * sizeof(struct sb_slot) + 3 * sizeof(struct sb_trace_event);
+    const size_t size = HEADER + 2 * (sizeof(struct sb_slot) + sizeof(struct sb_durations)) +
+                        4 * sizeof(struct sb_trace_event);
     const struct sb_scoreboard good = { .magic = SB_SCOREBOARD_MAGIC, .version = SB_SCOREBOARD_VERSION,
-                                        .slot_count = 2, .slot_size = sizeof(struct sb_slot), .trace_room = 3 };
+                                        .slot_count = 2, .slot_size = sizeof(struct sb_slot), .trace_room = 4,
+                                        .trace_bits = 2 };
     struct sb_scoreboard bad = good;
     cr_expect_eq(open_forged(good, size), 0);
     cr_expect_eq(open_forged(good, size - 1), -EPROTO);

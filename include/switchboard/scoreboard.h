@@ -4,7 +4,8 @@
  * clock: no system call, no lock, no cache line shared between workers. A reader sees each number whole,
  * but not all fields of one instant, and a peer that may just be changing.
  *
- * A server with sb_config.trace also writes down what its slots do, in the order in which it happened. */
+ * A server with sb_config.trace also writes down what its slots do, in the order in which it happened, in a ring that
+ * readers follow; and how long they take. */
 #ifndef SWITCHBOARD_SCOREBOARD_H
 #define SWITCHBOARD_SCOREBOARD_H
 
@@ -19,7 +20,7 @@ extern "C" {
 #pragma GCC visibility push(default)
 
 #define SB_SCOREBOARD_MAGIC 0x7362736bu
-#define SB_SCOREBOARD_VERSION 4
+#define SB_SCOREBOARD_VERSION 5
 #define SB_SLOT_PEER_SIZE 52
 
 enum sb_state {
@@ -61,20 +62,34 @@ struct sb_scoreboard {
     uint64_t started_ns;        /* CLOCK_MONOTONIC */
     char strategy[64], handler[64];
     uint64_t accept_lock[8];    /* the mutex discipline's; not for readers */
-    uint32_t trace_room;        /* events that the trace holds; 0: none is kept */
+    uint32_t trace_room;        /* events that the ring holds, a power of two; 0: there is none */
     uint32_t ready;             /* a loop can take a call, or could since serving began */
     uint32_t accepting;         /* loops that take requests to pass them on to workers */
-    uint8_t padding[20];
-    uint64_t trace_count;       /* events that have happened; those beyond trace_room were dropped */
+    uint32_t tracing;           /* whether slots that are claimed from now on are traced */
+    uint32_t trace_bits;        /* of which power */
+    uint8_t padding[12];
+    uint64_t trace_count;       /* events that have happened; the last trace_room of them are in the ring */
 };
 
 /* A slot enters a state, or a loop has taken a request (SB_ACCEPTED); under `pass` that is the worker's loop. */
 struct sb_trace_event {
-    uint64_t time_ns;           /* CLOCK_MONOTONIC; 0: the event is still being written. Stored last */
+    uint64_t time_ns;           /* CLOCK_MONOTONIC; in the ring 0: the event is still being written */
     uint32_t slot;              /* which, from 0 */
     uint16_t port;              /* of the caller it concerns, host byte order; 0: none, or one without ports */
     uint8_t state;              /* enum sb_state */
-    uint8_t padding;
+    uint8_t lap;                /* how often the ring had been written before, modulo 256 */
+};
+
+/* How long a traced slot took, in a histogram: the i-th number counts what took from 2^i microseconds to twice as long,
+ * the first also what was shorter, the last also what was longer. */
+#define SB_DURATIONS 28
+struct sb_durations {
+    uint32_t waiting[SB_DURATIONS];     /* in SB_WAITING: for a request */
+    uint32_t handling[SB_DURATIONS];    /* from a caller's bytes, or their end, until it waits for bytes again, or ends;
+                                         * of a request that never waited for any: all of it */
+    uint64_t since_ns, begun_ns;        /* for who writes it: when its state, and its handling, began */
+    uint32_t heard;                     /* that handling began with a caller's bytes */
+    uint32_t padding[3];
 };
 
 struct sb_totals {
@@ -96,12 +111,28 @@ const struct sb_slot *sb_scoreboard_slot(const struct sb_scoreboard *board, unsi
  * False, and *ret_address untouched: none yet. */
 bool sb_slot_peer(const struct sb_slot *slot, struct sb_address *ret_address);
 
-/* The trace, as long as the board is there; *ret_count: how many events it holds by now. It begins with the server,
- * fills once, and then only counts (board->trace_count). The events of one slot are in order, and so are events of
- * which one led to the other; those of slots that have nothing to do with each other may stand, by a little, the wrong
- * way round. Of a server that runs read time_ns first, with acquire, and pass over an event where it is 0; that of a
- * process which was killed just then stays so. */
-const struct sb_trace_event *sb_scoreboard_trace(const struct sb_scoreboard *board, unsigned *ret_count);
+const struct sb_durations *sb_scoreboard_durations(const struct sb_scoreboard *board, unsigned n);
+
+/* One who follows a trace; any number may, and they slow nobody down. The events of one slot are in order, and so are
+ * events of which one led to the other; those of slots that have nothing to do with each other may stand, by a little,
+ * the wrong way round. */
+struct sb_trace_reader {
+    const struct sb_scoreboard *board;
+    uint64_t next;              /* the number of the event that is read next. 0: all that the ring still has;
+                                 * board->trace_count: only what happens from now on */
+    uint64_t missed;            /* events that were overwritten before they were read, or never finished, for their
+                                 * process was killed just then */
+    uint64_t unfinished;        /* 1 + the number of one that was not finished when it was to be read; 0: none */
+};
+
+/* Copies the next events, at most so many, and returns their number. One that is still being written ends them for now;
+ * if the next call finds it so, it counts as missed. */
+unsigned sb_trace_read(struct sb_trace_reader *reader, struct sb_trace_event *events, unsigned room);
+
+/* Has a server trace, or not, from now on: that of a process whose board has a ring (board->pid), and is ours to write.
+ * A server with sb_config.trace begins with it on. -ENOENT, -EACCES, -EPROTO as sb_scoreboard_open(); -EOPNOTSUPP: no
+ * ring. */
+int sb_trace_switch(pid_t pid, bool on);
 
 struct sb_totals sb_scoreboard_totals(const struct sb_scoreboard *board);
 

@@ -55,7 +55,7 @@ struct sb_config {
                                  * to as many as there are workers may be finishing requests beside their successors */
     int stack_size;             /* of fiber: bytes for each, rounded up to pages */
     int spin_us;                /* of fiber: how long a loop looks again before it sleeps; 0: not */
-    int trace;                  /* events that the scoreboard's trace holds (scoreboard.h), at most 1000000; 0: none */
+    int trace;                  /* events that the trace's ring holds at least (scoreboard.h), up to 1000000; 0: none */
     int poll_interval_ms;       /* the longest between two service_actions, where a class has them */
     int timeout_ms;             /* of handle_request; -1: none */
     int idle_timeout_ms;        /* of each operation of a handler that sets none; -1: none, 0: the shortest */

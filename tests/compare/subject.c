@@ -510,11 +510,20 @@ static void call(struct load_call *calls)
         close(fd);
 }
 
+static int draw(const struct load_call *calls, unsigned n_calls, struct timeline *ret_timeline)
+{
+    struct timeline_record record;
+    cr_assert_eq(timeline_record_begin(&record, subject.board, subject.board->trace_room), 0);
+    int r = timeline_make(&record, calls, n_calls, ret_timeline);
+    timeline_record_finish(&record);
+    return r;
+}
+
 /* Returns how many have ended. */
 static unsigned make(const struct load_call *calls)
 {
     unsigned ended = 0;
-    cr_assert_eq(timeline_make(subject.board, calls, CALLS, &timeline), 0);
+    cr_assert_eq(draw(calls, CALLS, &timeline), 0);
     for (size_t i = 0; i < timeline.n_requests; i++)
         ended += timeline.requests[i].ended_ms >= 0;
     return ended;
@@ -571,11 +580,14 @@ Test(picture, tells_how_much_had_no_room)
 {
     struct subject_plan plan = plan_for("upper", "serial");
     struct load_call calls[CALLS];
-    plan.arguments[0] = "--trace=20";
+    plan.arguments[0] = "--trace=10000";
     start_plan(&plan);
+    struct timeline_record record;
+    cr_assert_eq(timeline_record_begin(&record, subject.board, 20), 0);
     call(calls);
     UNTIL(sb_scoreboard_totals(subject.board).served == CALLS);
-    cr_assert_eq(timeline_make(subject.board, calls, CALLS, &timeline), 0);
+    cr_assert_eq(timeline_make(&record, calls, CALLS, &timeline), 0);
+    timeline_record_finish(&record);
     cr_expect_gt(timeline.dropped, CALLS);
     cr_expect_eq(timeline.n_requests, CALLS);
     cr_expect_geq(timeline.requests[0].ended_ms, 0);
@@ -597,7 +609,7 @@ Test(picture, shows_a_sleep)
     one.ended_ns = now_ns();
     one.port = port_of(fd);
     one.answered = true;
-    cr_assert_eq(timeline_make(subject.board, &one, 1, &timeline), 0);
+    cr_assert_eq(draw(&one, 1, &timeline), 0);
     const struct timeline_request *request = &timeline.requests[0];
     double longest_ms = 0;
     for (unsigned i = 0; i < request->n_waits; i++)

@@ -27,13 +27,15 @@ static void tell_of_server(struct generator *generator, struct subject *subject)
 }
 
 /* Until the load has ended, or, with `stays`, has done its requests. */
-static void watch(struct generator *generator, struct subject *subject, bool stays, const volatile bool *stop,
-                  void (*tick)(void *data), void *data)
+static void watch(struct generator *generator, struct subject *subject, struct timeline_record *record, bool stays,
+                  const volatile bool *stop, void (*tick)(void *data), void *data)
 {
     struct pollfd ended = { .fd = generator->pid_fd, .events = POLLIN };
     for (unsigned ticks = 0; poll(&ended, 1, ticks < FIRST_TICKS ? FIRST_TICK_MS : TICK_MS) <= 0; ticks++) {
         if (*stop)
             generator_stop(generator);
+        if (record->events)
+            timeline_record_follow(record);
         if (tick)
             tick(data);
         if (generator->result->lingers && ticks >= FIRST_TICKS)
@@ -73,22 +75,22 @@ static int finish_load(struct generator *generator, struct run *run, char *why)
     return r;
 }
 
-static void draw(const struct subject *subject, const struct generator *generator, struct run *run)
+static void draw(struct timeline_record *record, const struct generator *generator, struct run *run)
 {
     unsigned n_calls = generator->result->n_calls;
-    if (n_calls > 0 && timeline_make(subject->board, generator->calls, n_calls, &run->timeline) < 0)
+    if (n_calls > 0 && record->events && timeline_make(record, generator->calls, n_calls, &run->timeline) < 0)
         run->timeline = (struct timeline){ 0 };
 }
 
 /* A request's end may be written down after its caller has its answer. Where callers stay until they are sent away,
  * what the server does then, for those whom it has kept waiting, is no part of the picture. */
-static void collect(struct subject *subject, const struct generator *generator, bool stays, const volatile bool *stop,
-                    struct run *run)
+static void collect(struct subject *subject, struct timeline_record *record, const struct generator *generator,
+                    bool stays, const volatile bool *stop, struct run *run)
 {
     subject_settle(subject, stop);
     run->n_workers = subject_workers(subject, run->workers, WORKERS_SHOWN);
     if (!stays)
-        draw(subject, generator, run);
+        draw(record, generator, run);
 }
 
 static int put_load_on(struct subject *subject, const struct run_plan *plan, const volatile bool *stop,
@@ -96,21 +98,25 @@ static int put_load_on(struct subject *subject, const struct run_plan *plan, con
 {
     struct load_plan load = plan->load;
     struct generator generator;
+    struct timeline_record record = { .events = NULL };
     load.address = subject->address;
+    if (subject->board->trace_room > 0 && timeline_record_begin(&record, subject->board, subject->board->trace_room) < 0)
+        record.events = NULL;
     long before_kb = load.hold ? subject_sample(subject) : 0;
     int r = generator_start(&generator, &load);
     if (r < 0)
         snprintf(why, SUBJECT_WHY_SIZE, "cannot start the load: %s", strerror(-r));
     if (r == 0) {
-        watch(&generator, subject, load.hold, stop, tick, data);
+        watch(&generator, subject, &record, load.hold, stop, tick, data);
         weigh(subject, generator.result, load.hold, before_kb, run);
         if (load.hold)
-            draw(subject, &generator, run);
+            draw(&record, &generator, run);
         r = finish_load(&generator, run, why);
     }
     if (r == 0)
-        collect(subject, &generator, load.hold, stop, run);
+        collect(subject, &record, &generator, load.hold, stop, run);
     generator_free(&generator);
+    timeline_record_finish(&record);
     return r;
 }
 

@@ -264,13 +264,32 @@ int timeline_join(const struct sb_trace_event *events, unsigned n_events, const 
     return r;
 }
 
-int timeline_make(const struct sb_scoreboard *board, const struct load_call *calls, unsigned n_calls,
+int timeline_record_begin(struct timeline_record *record, const struct sb_scoreboard *board, unsigned room)
+{
+    struct sb_trace_event *events = malloc(room * sizeof *events);
+    if (!events)
+        return -ENOMEM;
+    *record = (struct timeline_record){ .reader = { .board = board }, .events = events, .room = room };
+    return 0;
+}
+
+void timeline_record_follow(struct timeline_record *record)
+{
+    record->count += sb_trace_read(&record->reader, record->events + record->count, record->room - record->count);
+}
+
+void timeline_record_finish(struct timeline_record *record)
+{
+    free(record->events);
+    *record = (struct timeline_record){ .events = NULL };
+}
+
+int timeline_make(struct timeline_record *record, const struct load_call *calls, unsigned n_calls,
                   struct timeline *ret_timeline)
 {
-    unsigned n_events;
-    const struct sb_trace_event *events = sb_scoreboard_trace(board, &n_events);
-    uint64_t count = __atomic_load_n(&board->trace_count, __ATOMIC_RELAXED);
-    int r = timeline_join(events, n_events, calls, n_calls, ret_timeline);
+    const struct sb_scoreboard *board = record->reader.board;
+    timeline_record_follow(record);
+    int r = timeline_join(record->events, record->count, calls, n_calls, ret_timeline);
     for (size_t i = 0; r == 0 && i < ret_timeline->n_lanes; i++) {
         struct timeline_lane *lane = &ret_timeline->lanes[i];
         const struct sb_slot *slot = sb_scoreboard_slot(board, lane->slot);
@@ -278,7 +297,7 @@ int timeline_make(const struct sb_scoreboard *board, const struct load_call *cal
         lane->tid = slot->tid;
     }
     if (r == 0)
-        ret_timeline->dropped = count > board->trace_room ? count - board->trace_room : 0;
+        ret_timeline->dropped = __atomic_load_n(&board->trace_count, __ATOMIC_RELAXED) - record->count;
     return r;
 }
 

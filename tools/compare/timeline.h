@@ -34,13 +34,25 @@ struct timeline {
     size_t n_requests;
     struct timeline_lane *lanes;        /* in the order in which they first handled one */
     size_t n_lanes;
-    unsigned long dropped;              /* changes of state for which the trace had no room */
+    unsigned long dropped;              /* changes of state that were not recorded */
 };
+
+/* The first changes of state of a server that runs, as its trace tells them. */
+struct timeline_record {
+    struct sb_trace_reader reader;
+    struct sb_trace_event *events;
+    unsigned count, room;
+};
+
+/* follow: takes in what has happened since; often enough that the ring has it all. finish accepts what is zero. */
+int timeline_record_begin(struct timeline_record *record, const struct sb_scoreboard *board, unsigned room);
+void timeline_record_follow(struct timeline_record *record);
+void timeline_record_finish(struct timeline_record *record);
 
 /* Joins a trace (scoreboard.h) with the calls of a load: connections of one request each, or datagrams. What the server
  * did for a port belongs to the last call from that port. A wait that was short (under 20 us) and a small part of its
- * request (under 2 %) is left out. The board is read only here. 0 or -ENOMEM. */
-int timeline_make(const struct sb_scoreboard *board, const struct load_call *calls, unsigned n_calls,
+ * request (under 2 %) is left out. 0 or -ENOMEM. */
+int timeline_make(struct timeline_record *record, const struct load_call *calls, unsigned n_calls,
                   struct timeline *ret_timeline);
 
 /* The same without a board, so the lanes' pid and tid, and dropped, are 0. */

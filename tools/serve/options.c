@@ -37,7 +37,7 @@ static const struct argp_option option_table[] = {
     { "retire-timeout", RETIRE_TIMEOUT, "SECONDS", 0, "how long they may go on after a change (default: no limit)", 3 },
     { "stack-size", STACK_SIZE, "BYTES", 0, "of fiber: the stack of each (default 65536)", 3 },
     { "spin", SPIN, "MICROSECONDS", 0, "of fiber: look for work so long before sleeping (default 0)", 3 },
-    { "trace", TRACE, "N", 0, "write down the first N changes of state on the scoreboard (default 0)", 3 },
+    { "trace", TRACE, "N", 0, "keep the last N changes of state beside the scoreboard (default 0)", 3 },
     { "reuse-port", REUSE_PORT, NULL, 0, "let other servers share the port (SO_REUSEPORT)", 4 },
     { "nodelay", NODELAY, NULL, 0, "send small pieces at once (TCP_NODELAY)", 4 },
     { "user", USER, "NAME", 0, "become this user once the addresses are bound", 4 },
