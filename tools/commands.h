@@ -9,6 +9,5 @@ int new_main(int argc, char **argv);
 int switch_main(int argc, char **argv);
 int reload_main(int argc, char **argv);
 int stop_main(int argc, char **argv);
-int status_main(int argc, char **argv);
 
 #endif

@@ -92,7 +92,7 @@ _switchboard_candidates() {
     shift 2
     local subcommand=${1-} previous=''
     if [[ -z $subcommand ]]; then
-        compgen -W 'serve switch reload stop status client load compare list new --help --version' -- "$word"
+        compgen -W 'serve switch reload stop status top client load compare list new --help --version' -- "$word"
         return
     fi
     [[ $# -gt 1 ]] && previous=${*: -1}
@@ -113,7 +113,7 @@ _switchboard_candidates() {
         compgen -W 'handlers strategies' -- "$word"
     elif [[ $subcommand == switch && -n $handlers ]]; then
         _switchboard_list "$command" handlers "$word"
-    elif [[ $subcommand =~ ^(switch|reload|stop|status)$ ]]; then
+    elif [[ $subcommand =~ ^(switch|reload|stop|status|top)$ ]]; then
         compgen -W "$(_switchboard_servers)" -- "$word"
     fi
 }

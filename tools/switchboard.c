@@ -8,7 +8,7 @@
 #include "config.h"
 #include "program.h"
 
-#define NAMES "serve, switch, reload, stop, status, client, load, compare, list or new"
+#define NAMES "serve, switch, reload, stop, status, top, client, load, compare, list or new"
 
 /* Programs of their own, beside this one: "switchboard client" is switchboard-client. */
 static int start_program(int argc, char **argv)
@@ -35,7 +35,8 @@ static const struct command {
     { "switch", switch_main, "switchboard switch", "change a running server: its strategy, handler, ..." },
     { "reload", reload_main, "switchboard reload", "read a running server's plugins anew" },
     { "stop", stop_main, "switchboard stop", "stop a running server" },
-    { "status", status_main, "switchboard status", "what the workers of a running server do" },
+    { "status", start_program, "switchboard status", "what the workers of a running server do" },
+    { "top", start_program, "switchboard top", "watch a running server on the terminal, and change it" },
     { "client", start_program, "switchboard client", "talk to a server" },
     { "load", start_program, "switchboard load", "ask a server as often as it answers, and measure it" },
     { "compare", start_program, "switchboard compare", "run strategies under the same load, side by side" },
