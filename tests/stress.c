@@ -29,7 +29,7 @@
 #include "designs.h"
 
 enum { SCENARIO_S = 600, ANSWER_MS = 120000, LONG_MS = 600000, DRAIN_MS = 30 };
-enum { MAX_CLIENTS = 8, VISITS = 12, RACERS = 3, RESTARTS = 20, SERVERS = 4 };
+enum { MAX_CLIENTS = 8, VISITS = 12, RACERS = 3, RESTARTS = 20, SERVERS = 4, TRACE = 64 };
 
 /* --- checks ------------------------------------------------------------------------------------------------------- */
 
@@ -197,6 +197,7 @@ static void set_up(struct stage *stage, const struct design *design, const struc
     config.block_on_close = variant->block_on_close;
     config.drain_timeout_ms = drain_ms;
     config.log = ignore_log;
+    config.trace = TRACE;
     *stage = (struct stage){ .design = design, .over_fd = eventfd(0, EFD_CLOEXEC) };
     sem_init(&stage->visited, 0, 0);
     for (int f = 0; f < (variant->tcp_only ? 1 : FAMILIES); f++)
@@ -372,19 +373,70 @@ static void join_clients(struct client *clients)
         pthread_join(clients[i].thread, NULL);
 }
 
+/* --- who follows the trace ---------------------------------------------------------------------------------------- */
+
+struct follower {
+    struct sb_trace_reader reader;
+    uint64_t read;
+    atomic_bool over;
+    pthread_t thread;
+};
+
+static unsigned follow_some(struct follower *follower)
+{
+    struct sb_trace_event events[16];
+    unsigned n = sb_trace_read(&follower->reader, events, 16);
+    for (unsigned i = 0; i < n; i++)
+        CHECK(events[i].slot < follower->reader.board->slot_count && events[i].state <= SB_ACCEPTED &&
+              events[i].time_ns > 0, "an event is not whole");
+    follower->read += n;
+    return n;
+}
+
+static void *follow(void *argument)
+{
+    struct follower *follower = argument;
+    while (!atomic_load(&follower->over))
+        if (follow_some(follower) == 0)
+            sched_yield();
+    return NULL;
+}
+
+static void start_following(struct follower *follower, const struct stage *stage)
+{
+    *follower = (struct follower){ .reader = { .board = sb_server_scoreboard(stage->server) } };
+    follower->thread = start_thread(follow, follower);
+}
+
+/* Daemon threads may still write some. */
+static void end_following(struct follower *follower)
+{
+    atomic_store(&follower->over, true);
+    pthread_join(follower->thread, NULL);
+    uint64_t count = __atomic_load_n(&follower->reader.board->trace_count, __ATOMIC_ACQUIRE);
+    while (follower->reader.next < count)
+        follow_some(follower);
+    CHECK(follower->read + follower->reader.missed == follower->reader.next, "%llu events read and %llu missed of %llu",
+          (unsigned long long)follower->read, (unsigned long long)follower->reader.missed,
+          (unsigned long long)follower->reader.next);
+}
+
 /* --- scenarios ---------------------------------------------------------------------------------------------------- */
 
 static void serves_under_load_and_again(const struct design *design, const struct variant *variant)
 {
     struct stage stage;
     struct client clients[MAX_CLIENTS];
+    struct follower follower;
     set_up(&stage, design, variant, ANSWER_MS);
+    start_following(&follower, &stage);
     for (int round = 0; round < 2; round++) {
         start(&stage);
         start_clients(&stage, clients, VISITS);
         join_clients(clients);
         shut_down(&stage);
     }
+    end_following(&follower);
     sb_server_close(stage.server);
     CHECK(sb_server_fileno(stage.server) == -1, "the listener is open after close");
     sb_server_close(stage.server);
