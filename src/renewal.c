@@ -1,7 +1,7 @@
 /* The program's file anew: what a supervisor knows is written down; the next program shows in a child that it can read
  * it; execve(2) puts it in the place of this one, and it reads it again. The environment has the number of the memfd,
- * behind "trial:" in that child. Records of fields with a NUL behind each, and an empty field behind the last; descriptors are numbers that
- * stay open:
+ * behind "trial:" in that child. Records of fields with a NUL behind each, and an empty field behind the last;
+ * descriptors are numbers that stay open:
  *
  *     supervisor VERSION NUMBER PAUSE_MS LEDGER NOTE     the last number that was given to a generation
  *     socket CALL REQUESTED BOUND FILE DEVICE INODE FD       of the generation that serves
@@ -24,7 +24,6 @@
 #include "scoreboard.h"
 #include "trial.h"
 
-#define TRIAL "trial:"
 #define RECORDS_VERSION 1
 #define FIELDS_MAX 16
 
@@ -66,7 +65,8 @@ static void write_member(FILE *file, unsigned place, const struct sb_member *mem
 static void write_records(const struct sb_supervisor *supervisor, const char *note, FILE *file)
 {
     const struct sb_held *held;
-    fprintf(file, "supervisor%c%d%c%u%c%d%c%d%c%s%c%c", '\0', RECORDS_VERSION, '\0', supervisor->last_number, '\0', supervisor->pause_ms, '\0', supervisor->ledger.fd, '\0', note, '\0', '\0');
+    fprintf(file, "supervisor%c%d%c%u%c%d%c%d%c%s%c%c", '\0', RECORDS_VERSION, '\0', supervisor->last_number, '\0',
+            supervisor->pause_ms, '\0', supervisor->ledger.fd, '\0', note, '\0', '\0');
     TAILQ_FOREACH(held, &supervisor->sockets, link)
         for (unsigned i = 0; i < held->count; i++)
             fprintf(file, "socket%c%u%c%s%c%s%c%d%c%ju%c%ju%c%d%c%c", '\0', held->call, '\0', held->requested, '\0',
@@ -103,6 +103,12 @@ static int put_in_environment(const char *prefix, int fd)
     return setenv(SB_RENEWAL_VARIABLE, text, true) < 0 ? -errno : 0;
 }
 
+static bool is_told_to_end(const void *data)
+{
+    const struct sb_supervisor *supervisor = data;
+    return atomic_load(&supervisor->stop) || atomic_load(&supervisor->stop_now);
+}
+
 /* Returns only where it fails. Signals are blocked from when it is known whether they ask for the end: who did so later
  * is heard by the next program. */
 static int replace(const struct sb_supervisor *supervisor, const char *path, char *const argv[], int records_fd)
@@ -114,7 +120,7 @@ static int replace(const struct sb_supervisor *supervisor, const char *path, cha
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, &mask);
     r = -ECANCELED;
-    if (!atomic_load(&supervisor->stop) && !atomic_load(&supervisor->stop_now)) {
+    if (!is_told_to_end(supervisor)) {
         execv(path, argv);
         r = -errno;
     }
@@ -136,9 +142,11 @@ static int try_and_replace(const struct sb_supervisor *supervisor, const char *p
     fflush(NULL);
     int r = keep_all(supervisor, true);
     if (r == 0)
-        r = put_in_environment(TRIAL, fd);
+        r = put_in_environment(SB_RENEWAL_TRIAL, fd);
     if (r == 0)
-        r = sb_trial_run(path, argv, why, why_size);
+        r = sb_trial_run(path, argv, is_told_to_end, supervisor, why, why_size);
+    if (r == -ENOEXEC && is_told_to_end(supervisor))
+        r = -ECANCELED;
     if (r == 0)
         r = replace(supervisor, path, argv, fd);
     keep_all(supervisor, false);
@@ -152,7 +160,7 @@ int sb_supervisor_exec(struct sb_supervisor *supervisor, const char *path, char 
 {
     why[0] = '\0';
     int r = try_and_replace(supervisor, path, argv, note, why, why_size);
-    if (why[0] == '\0')
+    if (why[0] == '\0' || r == -ECANCELED)
         snprintf(why, why_size, "%s", r == -ECANCELED ? "the server has been told to stop"
                  : r == -EBUSY ? "a change is under way" : strerror(-r));
     return r;
@@ -262,13 +270,13 @@ bool sb_supervisor_is_renewed(void)
 bool sb_supervisor_is_tried(void)
 {
     const char *text = getenv(SB_RENEWAL_VARIABLE);
-    return text && strncmp(text, TRIAL, strlen(TRIAL)) == 0;
+    return text && strncmp(text, SB_RENEWAL_TRIAL, strlen(SB_RENEWAL_TRIAL)) == 0;
 }
 
 int sb_supervisor_read(struct sb_supervisor *supervisor)
 {
     const char *text = getenv(SB_RENEWAL_VARIABLE);
-    int fd = atoi(text + (sb_supervisor_is_tried() ? strlen(TRIAL) : 0));
+    int fd = atoi(text + (sb_supervisor_is_tried() ? strlen(SB_RENEWAL_TRIAL) : 0));
     return read_all(supervisor, fd);
 }
 

@@ -200,8 +200,14 @@ int sb_board_map(int fd, const struct sb_scoreboard **ret_board)
 static void switch_slots(struct sb_scoreboard *board, bool on)
 {
     __atomic_store_n(&board->tracing, on, __ATOMIC_SEQ_CST);
-    for (unsigned i = 0; i < board->slot_count; i++)
-        __atomic_store_n(&sb_board_slot(board, i)->traced, on ? i + 1 : 0, __ATOMIC_RELAXED);
+    for (unsigned i = 0; i < board->slot_count; i++) {
+        struct sb_slot *slot = sb_board_slot(board, i);
+        if (on && GET(slot->traced) == 0) {         /* what began unseen has no duration */
+            __atomic_store_n(&sb_board_durations(board, i)->since_ns, 0, __ATOMIC_RELAXED);
+            __atomic_store_n(&sb_board_durations(board, i)->begun_ns, 0, __ATOMIC_RELAXED);
+        }
+        __atomic_store_n(&slot->traced, on ? i + 1 : 0, __ATOMIC_RELEASE);
+    }
 }
 
 int sb_trace_switch(pid_t pid, bool on)

@@ -424,12 +424,13 @@ static void lose(struct sb_supervisor *supervisor, const struct sb_member *died)
         end_all(supervisor, SIGTERM);
 }
 
-static void lose_next(struct sb_supervisor *supervisor, const struct sb_member *died)
+static void lose_next(struct sb_supervisor *supervisor, struct sb_member *died)
 {
     supervisor->next = NULL;
     if (!TAILQ_EMPTY(&supervisor->sockets) || supervisor->ending)
         refuse(supervisor, died);
     sb_held_unlink(&died->sockets, &supervisor->sockets, tell_left, supervisor);
+    sb_held_close(&died->sockets);
     sb_held_spread(&supervisor->sockets);
     if (!supervisor->serving)
         lose(supervisor, died);

@@ -14,7 +14,7 @@
 #include "ground/clock.h"
 #include "ground/descriptor.h"
 
-enum { TRIAL_MS = 10000, SAID_MAX = 4096, NOT_THERE = 127, NOT_EXECUTABLE = 126 };
+enum { TRIAL_MS = 10000, LOOK_MS = 50, SAID_MAX = 4096, NOT_THERE = 127, NOT_EXECUTABLE = 126 };
 
 __attribute__((noreturn)) static void be_program(const char *path, char *const argv[], int said_fd)
 {
@@ -34,18 +34,19 @@ __attribute__((noreturn)) static void be_program(const char *path, char *const a
 }
 
 /* Its wait status. */
-static int wait_for(pid_t pid)
+static int wait_for(pid_t pid, bool (*is_over)(const void *data), const void *data)
 {
+    int64_t deadline_ns = sb_deadline_ns(TRIAL_MS);
     int status = 0;
     struct pollfd ended = { .fd = pidfd_open(pid, 0), .events = POLLIN };
-    int64_t deadline_ns = sb_deadline_ns(TRIAL_MS);
-    while (ended.fd >= 0 && poll(&ended, 1, sb_remaining_ms(deadline_ns)) < 0 && errno == EINTR)
-        sb_nap(1);
-    if (!(ended.revents & POLLIN))
-        kill(pid, SIGKILL);
+    pid_t waited;
+    while ((waited = waitpid(pid, &status, WNOHANG)) != pid && !(waited < 0 && errno == ECHILD)) {
+        if (is_over(data) || sb_now_ns() >= deadline_ns)
+            kill(pid, SIGKILL);
+        if (ended.fd < 0 || poll(&ended, 1, LOOK_MS) < 0)
+            sb_nap(LOOK_MS);
+    }
     sb_fd_close(&ended.fd);
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        sb_nap(1);
     return status;
 }
 
@@ -82,7 +83,8 @@ static int judge(const char *path, int status, int said_fd, char *why, size_t wh
     return -ENOEXEC;
 }
 
-int sb_trial_run(const char *path, char *const argv[], char *why, size_t why_size)
+int sb_trial_run(const char *path, char *const argv[], bool (*is_over)(const void *data), const void *data, char *why,
+                 size_t why_size)
 {
     sigset_t all, mask;
     int said_fd = memfd_create("switchboard-trial", MFD_CLOEXEC);
@@ -98,7 +100,7 @@ int sb_trial_run(const char *path, char *const argv[], char *why, size_t why_siz
     if (r < 0)
         snprintf(why, why_size, "cannot try %s: %s", path, strerror(-r));
     else
-        r = judge(path, wait_for(pid), said_fd, why, why_size);
+        r = judge(path, wait_for(pid, is_over, data), said_fd, why, why_size);
     sb_fd_close(&said_fd);
     return r;
 }

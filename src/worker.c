@@ -96,12 +96,13 @@ static void add_event(struct sb_scoreboard *board, uint32_t number, enum sb_stat
 /* Of a slot that has just been claimed, and is SB_STARTING already. */
 static void begin_trace(struct sb_scoreboard *board, struct sb_slot *slot, unsigned number)
 {
-    if (!GET(board->tracing)) {
-        PUT(slot->traced, 0);
-        return;
-    }
-    PUT(slot->traced, number + 1);
-    add_event(board, number, SB_STARTING, 0, sb_now_ns());
+    uint32_t tracing;
+    do {                            /* it may be switched meanwhile */
+        tracing = __atomic_load_n(&board->tracing, __ATOMIC_SEQ_CST);
+        __atomic_store_n(&slot->traced, tracing ? number + 1 : 0, __ATOMIC_SEQ_CST);
+    } while (__atomic_load_n(&board->tracing, __ATOMIC_SEQ_CST) != tracing);
+    if (tracing)
+        add_event(board, number, SB_STARTING, 0, sb_now_ns());
 }
 
 static bool is_handling(enum sb_state state)
@@ -119,18 +120,18 @@ static void count(uint32_t *counts, uint64_t ns)
 
 static void measure(struct sb_durations *durations, enum sb_state former, enum sb_state state, uint64_t now_ns)
 {
-    if (former == SB_WAITING && durations->since_ns > 0)
-        count(durations->waiting, now_ns - durations->since_ns);
+    uint64_t since_ns = GET(durations->since_ns), begun_ns = GET(durations->begun_ns);
+    if (former == SB_WAITING && since_ns > 0)
+        count(durations->waiting, now_ns - since_ns);
     if (!is_handling(former) && is_handling(state)) {
-        durations->begun_ns = now_ns;
+        PUT(durations->begun_ns, now_ns);
         durations->heard = former == SB_READING;
     }
-    if (is_handling(former) && !is_handling(state) && (durations->heard || state != SB_READING) &&
-        durations->begun_ns > 0) {
-        count(durations->handling, now_ns - durations->begun_ns);
-        durations->begun_ns = 0;
+    if (is_handling(former) && !is_handling(state) && (durations->heard || state != SB_READING) && begun_ns > 0) {
+        count(durations->handling, now_ns - begun_ns);
+        PUT(durations->begun_ns, 0);
     }
-    durations->since_ns = now_ns;
+    PUT(durations->since_ns, now_ns);
 }
 
 int64_t sb_slot_trace(struct sb_slot *slot, enum sb_state state)

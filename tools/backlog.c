@@ -84,7 +84,7 @@ static int read_some(int fd, struct search *search, void (*take)(struct search *
     ssize_t size = recv(fd, buffer, sizeof buffer, 0);
     if (size < 0)
         return errno == EINTR ? 1 : -errno;
-    int left = (int)size;
+    unsigned left = (unsigned)size;
     for (const struct nlmsghdr *header = (const void *)buffer; NLMSG_OK(header, left);
          header = NLMSG_NEXT(header, left)) {
         if (header->nlmsg_type == NLMSG_DONE)

@@ -85,9 +85,10 @@ static int take_generation(const struct sb_ledger *ledger, const struct sb_ledge
     const struct sb_scoreboard *board;
     *generation = (struct snapshot_generation){ .number = entry->number, .pid = entry->pid, .state = entry->state,
                                                 .seconds = seconds_since(entry->since_ns) };
-    if (sb_ledger_open_board(ledger, entry, &board) < 0)
-        return -EAGAIN;
-    int r = take_board(board, generation);
+    int r = sb_ledger_open_board(ledger, entry, &board);
+    if (r < 0)
+        return r == -ENOENT ? -EAGAIN : r;
+    r = take_board(board, generation);
     sb_scoreboard_close(board);
     return r;
 }

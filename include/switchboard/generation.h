@@ -131,13 +131,15 @@ int sb_supervisor_run(struct sb_supervisor *supervisor, void *wish, int *ret_sta
  * sockets; what runs, serves on. Before that it is tried in a child with the same arguments, for ten seconds at most: it
  * has to come as far as sb_supervisor_create(), and may do nothing before that others notice. Returns only where it
  * fails, and nothing has happened: -errno, -ENOEXEC when it would not take over, -EBUSY and -ECANCELED as
- * sb_supervisor_change(); with a sentence in `why`, of why_size bytes.
+ * sb_supervisor_change(), also when a stop is asked for meanwhile; with a sentence in `why`, of why_size bytes. SIGCHLD
+ * must not be ignored, and nobody else wait for that child.
  *
  * Every signal is blocked then, and the next program should unblock them when its handlers are in place. It is the same
  * program: it calls sb_supervisor_create() with the same name, and has `note` from sb_supervisor_note(). It should begin
  * with a change, for who serves is still of the program before, and its generations' wishes are NULL until one is
  * done. */
-#define SB_RENEWAL_VARIABLE "SWITCHBOARD_RENEWAL"       /* in the environment, between the two, and in the trial */
+#define SB_RENEWAL_VARIABLE "SWITCHBOARD_RENEWAL"       /* in the environment, between the two, and in the trial, */
+#define SB_RENEWAL_TRIAL "trial:"                       /* where its value begins so */
 int sb_supervisor_exec(struct sb_supervisor *supervisor, const char *path, char *const argv[], const char *note,
                        char *why, size_t why_size);
 

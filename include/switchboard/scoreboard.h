@@ -113,7 +113,8 @@ bool sb_slot_peer(const struct sb_slot *slot, struct sb_address *ret_address);
 
 const struct sb_durations *sb_scoreboard_durations(const struct sb_scoreboard *board, unsigned n);
 
-/* One who follows a trace; any number may, and they slow nobody down. The events of one slot are in order, and so are
+/* One who follows a trace; any number may, and they slow nobody down. A ring should hold many more events than the server
+ * has workers: one that is overtaken by a whole lap while it writes may leave an event with another's time. The events of one slot are in order, and so are
  * events of which one led to the other; those of slots that have nothing to do with each other may stand, by a little,
  * the wrong way round. */
 struct sb_trace_reader {

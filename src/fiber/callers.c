@@ -144,10 +144,12 @@ static int take_owed(struct sb_loop *loop, struct sb_request **ret_request)
 {
     if (loop->owed == 0 || loop->engine->accepts(loop))
         return 0;
-    int r = sb_gate_take_stream(loop->gate, ret_request);
-    if (r == 1)
-        loop->owed--;
-    else if (r != -EBUSY)
+    int r = -EAGAIN;
+    while (r == -EAGAIN && loop->owed > 0) {        /* who has left already may stand before others */
+        r = sb_gate_take_stream(loop->gate, ret_request);
+        loop->owed -= r != -EBUSY;
+    }
+    if (r < 0 && r != -EBUSY)
         loop->owed = 0;
     return r == -EAGAIN ? 0 : r;
 }

@@ -24,7 +24,8 @@ static void begin_end(struct sb_loop *loop, int why)
     loop->drain_deadline_ns = loop->gate->closing ? sb_drain_deadline_ns(loop->server)
                                                   : sb_deadline_ns(sb_drain_ms(loop->server));
     loop->resume_ns = 0;
-    if (loop->listens && sb_signals_patient(&loop->server->signals)) {
+    const struct sb_signals *signals = &loop->server->signals;
+    if (loop->listens && !loop->cutting && sb_signals_patient(signals) && !sb_signals_hurrying(signals)) {
         loop->owed = SB_OWED_MAX;
         loop->more_to_accept = true;
     }

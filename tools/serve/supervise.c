@@ -373,6 +373,16 @@ static bool read_change(const char *const *words, struct wish_change *ret_change
     return true;
 }
 
+/* Those that ask for changes. */
+static void hold_signals(bool held)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    for (int i = 0; i < 4; i++)
+        sigaddset(&set, (const int[]){ SIGHUP, SIGUSR2, SIGTTIN, SIGTTOU }[i]);
+    sigprocmask(held ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
+}
+
 /* Returns only where it fails. */
 static void execute(struct control_caller *caller, char **arguments)
 {
@@ -384,10 +394,12 @@ static void execute(struct control_caller *caller, char **arguments)
         r = service_hand_down(true);
     char *note = r == 0 ? renew_write(serving, &renewal) : NULL;
     snprintf(why, sizeof why, "%s", strerror(r < 0 ? -r : ENOMEM));
+    hold_signals(true);             /* what comes now is the next program's to obey */
     if (note)
         sb_supervisor_exec(supervisor, renew_path(), arguments, note, why, sizeof why);
     control_hand_down(control, caller, false, &renewal.control_fd, &renewal.caller_fd);
     service_hand_down(false);
+    hold_signals(false);
     free(note);
     cannot(caller, why);
 }
@@ -423,18 +435,17 @@ static void obey_signals(void)
 {
     char workers[16];
     int wanted = more_workers;
-    if (wants_renewal) {
+    if (wanted != 0) {
+        more_workers -= wanted;
+        snprintf(workers, sizeof workers, "%+d", wanted);
+        change(NULL, &(struct wish_change){ .workers = workers });
+    } else if (wants_renewal) {
         wants_renewal = 0;
         renew(NULL);
     } else if (wants_reload) {
         wants_reload = 0;
         begin_change(NULL, serving);
     }
-    if (wanted == 0 || sb_supervisor_is_busy(supervisor))
-        return;
-    more_workers -= wanted;
-    snprintf(workers, sizeof workers, "%+d", wanted);
-    change(NULL, &(struct wish_change){ .workers = workers });
 }
 
 /* One after the other. */
@@ -545,8 +556,9 @@ static int begin_anew(void)
 /* Who serves would end with a program that cannot take over. */
 static int prepare(void)
 {
-    bool is_renewed = getenv(SB_RENEWAL_VARIABLE) != NULL;
-    uint64_t until_ns = clock_in_ms(PATIENCE_MS);
+    const char *renewal = getenv(SB_RENEWAL_VARIABLE);
+    bool is_renewed = renewal, is_tried = renewal && strncmp(renewal, SB_RENEWAL_TRIAL, strlen(SB_RENEWAL_TRIAL)) == 0;
+    uint64_t until_ns = clock_in_ms(is_tried ? 0 : PATIENCE_MS);
     int r;
     do {
         if (woken_fd < 0)

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/param.h>
+#include <sys/pidfd.h>
+#include <unistd.h>
 
 #include "change.h"
 
@@ -164,7 +166,8 @@ static void draw(struct screen *screen)
     mvprintw(3, 0, "%.*s", COLS - 1, screen->change.text);
     attroff(A_BOLD);
     draw_workers(screen);
-    mvprintw(LINES - 1, 0, "%.*s", COLS - 1, "q quit  s strategy  + - workers  r reload  k kill  z stop  p freeze  arrows");
+    mvprintw(LINES - 1, 0, "%.*s", COLS - 1,
+             "q quit  s strategy  + - workers  r reload  k kill  z stop  p freeze  arrows");
     refresh();
 }
 
@@ -199,7 +202,7 @@ static void change_strategy(struct screen *screen)
     int r = getnstr(strategy, sizeof strategy - 1);
     noecho();
     curs_set(0);
-    if (r == OK && strategy[0])
+    if (r == OK && strategy[0] && !ended)
         ask_for(screen, (const char *const[]){ "switch", "--no-wait", "-s", strategy, screen->view->target, NULL });
 }
 
@@ -215,14 +218,45 @@ static int worker_process(struct screen *screen)
     return 0;
 }
 
-static void send_signal(struct screen *screen, int pid, int signo, const char *what)
+static int parent_of(int pid)
+{
+    char path[32];
+    int parent = 0;
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return 0;
+    if (fscanf(file, "%*d (%*[^)]) %*c %d", &parent) != 1)
+        parent = 0;
+    fclose(file);
+    return parent;
+}
+
+/* The screen may be old, and the number another process's by now. */
+static bool is_below(int pid, int ancestor)
+{
+    for (int i = 0; i < 4 && pid > 1; i++)
+        if ((pid = parent_of(pid)) == ancestor)
+            return true;
+    return false;
+}
+
+static bool send_signal(struct screen *screen, int pid, int signo, const char *what)
 {
     char text[96];
-    if (kill(pid, signo) < 0)
-        snprintf(text, sizeof text, "cannot signal process %d: %s", pid, strerror(errno));
+    int pidfd = pidfd_open(pid, 0), error = pidfd < 0 ? errno : 0;
+    if (error == 0 && !is_below(pid, screen->rows[screen->selected].generation->pid))
+        error = ESRCH;
+    if (error == 0 && pidfd_send_signal(pidfd, signo, NULL, 0) < 0)
+        error = errno;
+    if (pidfd >= 0)
+        close(pidfd);
+    if (error != 0)
+        snprintf(text, sizeof text, "cannot signal process %d: %s", pid, strerror(error));
     else
         snprintf(text, sizeof text, "process %d %s", pid, what);
     say(screen, text);
+    return error == 0;
 }
 
 static void kill_worker(struct screen *screen)
@@ -242,8 +276,8 @@ static void stop_worker(struct screen *screen)
             say(screen, "so many are stopped already: z lets one go on");
             return;
         }
-        screen->stopped[screen->n_stopped++] = pid;
-        send_signal(screen, pid, SIGSTOP, "is stopped: z lets it go on");
+        if (send_signal(screen, pid, SIGSTOP, "is stopped: z lets it go on"))
+            screen->stopped[screen->n_stopped++] = pid;
         return;
     }
     for (int i = 0; i < screen->n_stopped; i++)
@@ -349,8 +383,8 @@ static int run(struct screen *screen)
 int screen_run(struct view *view, double delay_s)
 {
     struct screen screen = { .view = view, .delay_s = delay_s };
-    signal(SIGINT, on_end);
-    signal(SIGTERM, on_end);
+    for (int i = 0; i < 4; i++)
+        sigaction((const int[]){ SIGINT, SIGTERM, SIGHUP, SIGQUIT }[i], &(struct sigaction){ .sa_handler = on_end }, NULL);
     open_terminal();
     int r = run(&screen);
     endwin();
