@@ -284,6 +284,13 @@ void timeline_record_finish(struct timeline_record *record)
     *record = (struct timeline_record){ .events = NULL };
 }
 
+/* What was missed, and what a full record has no room for; what has happened since it was read is neither. */
+static unsigned long left_out(const struct timeline_record *record)
+{
+    uint64_t count = __atomic_load_n(&record->reader.board->trace_count, __ATOMIC_RELAXED);
+    return record->reader.missed + (record->count == record->room ? count - record->reader.next : 0);
+}
+
 int timeline_make(struct timeline_record *record, const struct load_call *calls, unsigned n_calls,
                   struct timeline *ret_timeline)
 {
@@ -297,7 +304,7 @@ int timeline_make(struct timeline_record *record, const struct load_call *calls,
         lane->tid = slot->tid;
     }
     if (r == 0)
-        ret_timeline->dropped = __atomic_load_n(&board->trace_count, __ATOMIC_RELAXED) - record->count;
+        ret_timeline->dropped = left_out(record);
     return r;
 }
 
