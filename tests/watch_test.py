@@ -142,7 +142,17 @@ class Screen(unittest.TestCase):
                   f'env LC_ALL=C.UTF-8 {SWITCHBOARD} top -d 0.1 {served.pid()} 2>{self.errors}; '
                   f'echo ended with $? >>{self.errors}; exec cat')
         self.shows(r'strategy')
+        self.addCleanup(self.leave)
         return served
+
+    def leave(self):
+        """A terminal that is taken away ends it too, but nobody would wait for that."""
+        self.press('q')
+        until(lambda: 'ended with' in self.said(), 'it ends')
+
+    def said(self):
+        with open(self.errors, encoding='utf-8') as file:
+            return file.read()
 
     def look(self):
         return self.tmux('capture-pane', '-p')
@@ -157,11 +167,8 @@ class Screen(unittest.TestCase):
         return ROW.findall(self.look())
 
     def ends(self, text):
-        def said():
-            with open(self.errors, encoding='utf-8') as file:
-                return file.read()
-        until(lambda: 'ended with' in said(), 'it ends')
-        self.assertEqual(said(), text)
+        until(lambda: 'ended with' in self.said(), 'it ends')
+        self.assertEqual(self.said(), text)
 
     def test_what_it_shows(self):
         served = self.watch('-s', 'prefork:2', '--name=shown', 'upper', 'tcp://127.0.0.1:0')
