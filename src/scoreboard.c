@@ -310,22 +310,45 @@ int sb_ledger_read(pid_t pid, struct sb_ledger *ret_ledger)
     return r;
 }
 
+/* The next supervisor in /proc: a generation has its ledger open, too. False: there is none. */
+static bool next_ledger(DIR *proc, struct sb_ledger *ret_ledger)
+{
+    for (struct dirent *entry; (entry = readdir(proc)) != NULL;) {
+        pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
+        if (pid > 0 && sb_ledger_read(pid, ret_ledger) == 0 && ret_ledger->pid == pid)
+            return true;
+    }
+    return false;
+}
+
 int sb_ledger_find(const char *name, struct sb_ledger *ret_ledger)
 {
     int r = -ENOENT;
     struct sb_ledger ledger;
-    DIR *folder = opendir("/proc");
-    if (!folder)
+    DIR *proc = opendir("/proc");
+    if (!proc)
         return -errno;
-    for (struct dirent *entry; r < 0 && (entry = readdir(folder)) != NULL;) {
-        pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
-        if (pid <= 0 || sb_ledger_read(pid, &ledger) < 0 || strcmp(ledger.name, name) != 0 || ledger.pid != pid)
-            continue;
-        *ret_ledger = ledger;
-        r = 0;
-    }
-    closedir(folder);
+    while (r < 0 && next_ledger(proc, &ledger))
+        if (strcmp(ledger.name, name) == 0) {
+            *ret_ledger = ledger;
+            r = 0;
+        }
+    closedir(proc);
     return r;
+}
+
+int sb_ledger_list(pid_t *ret_pids, unsigned room)
+{
+    unsigned count = 0;
+    struct sb_ledger ledger;
+    DIR *proc = opendir("/proc");
+    if (!proc)
+        return -errno;
+    for (; next_ledger(proc, &ledger); count++)
+        if (count < room)
+            ret_pids[count] = ledger.pid;
+    closedir(proc);
+    return (int)count;
 }
 
 const struct sb_ledger_entry *sb_ledger_serving(const struct sb_ledger *ledger)

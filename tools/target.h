@@ -7,10 +7,6 @@
 /* Its ledger: 0, or as sb_ledger_read() and sb_ledger_find(). *ret_pid: the pid that the text is; 0: it is a name. */
 int target_find(const char *text, struct sb_ledger *ret_ledger, pid_t *ret_pid);
 
-/* Those that run here and that we may look at: the pids of the first `room`; returns how many there are. Servers that
- * cannot change are not among them. */
-unsigned target_list(pid_t *ret_pids, unsigned room);
-
 /* What such an error means, but for -ENOENT, of which each command knows more. */
 const char *target_explain(int error);
 

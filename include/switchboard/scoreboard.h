@@ -113,10 +113,10 @@ bool sb_slot_peer(const struct sb_slot *slot, struct sb_address *ret_address);
 
 const struct sb_durations *sb_scoreboard_durations(const struct sb_scoreboard *board, unsigned n);
 
-/* One who follows a trace; any number may, and they slow nobody down. A ring should hold many more events than the server
- * has workers: one that is overtaken by a whole lap while it writes may leave an event with another's time. The events of one slot are in order, and so are
- * events of which one led to the other; those of slots that have nothing to do with each other may stand, by a little,
- * the wrong way round. */
+/* One who follows a trace; any number may, and they slow nobody down. A ring should hold many more events than the
+ * server has workers: one that is overtaken by a whole lap while it writes may leave an event with another's time. The
+ * events of one slot are in order, and so are events of which one led to the other; those of slots that have nothing to
+ * do with each other may stand, by a little, the wrong way round. */
 struct sb_trace_reader {
     const struct sb_scoreboard *board;
     uint64_t next;              /* the number of the event that is read next. 0: all that the ring still has;
@@ -181,6 +181,9 @@ int sb_ledger_read(pid_t pid, struct sb_ledger *ret_ledger);
 
 /* The supervisor of that name among the processes that we may look into. -ENOENT: there is none. */
 int sb_ledger_find(const char *name, struct sb_ledger *ret_ledger);
+
+/* The supervisors among those processes: the pids of the first `room`; returns how many there are, or -errno. */
+int sb_ledger_list(pid_t *ret_pids, unsigned room);
 
 /* The generation that serves; NULL: none at this moment. */
 const struct sb_ledger_entry *sb_ledger_serving(const struct sb_ledger *ledger);

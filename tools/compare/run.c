@@ -34,8 +34,7 @@ static void watch(struct generator *generator, struct subject *subject, struct t
     for (unsigned ticks = 0; poll(&ended, 1, ticks < FIRST_TICKS ? FIRST_TICK_MS : TICK_MS) <= 0; ticks++) {
         if (*stop)
             generator_stop(generator);
-        if (record->events)
-            timeline_record_follow(record);
+        timeline_record_follow(record);
         if (tick)
             tick(data);
         if (generator->result->lingers && ticks >= FIRST_TICKS)
@@ -100,8 +99,8 @@ static int put_load_on(struct subject *subject, const struct run_plan *plan, con
     struct generator generator;
     struct timeline_record record = { .events = NULL };
     load.address = subject->address;
-    if (subject->board->trace_room > 0 && timeline_record_begin(&record, subject->board, subject->board->trace_room) < 0)
-        record.events = NULL;
+    if (subject->board->trace_room > 0)
+        timeline_record_begin(&record, subject->board, subject->board->trace_room);    /* without memory no picture */
     long before_kb = load.hold ? subject_sample(subject) : 0;
     int r = generator_start(&generator, &load);
     if (r < 0)

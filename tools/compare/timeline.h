@@ -44,7 +44,8 @@ struct timeline_record {
     unsigned count, room;
 };
 
-/* follow: takes in what has happened since; often enough that the ring has it all. finish accepts what is zero. */
+/* begin: 0, or -ENOMEM. follow: takes in what has happened since; often enough that the ring has it all. follow and
+ * finish accept what is zero. */
 int timeline_record_begin(struct timeline_record *record, const struct sb_scoreboard *board, unsigned room);
 void timeline_record_follow(struct timeline_record *record);
 void timeline_record_finish(struct timeline_record *record);

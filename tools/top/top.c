@@ -7,7 +7,6 @@
 
 #include "../arguments.h"
 #include "../program.h"
-#include "../target.h"
 #include "lines.h"
 #include "screen.h"
 
@@ -46,14 +45,14 @@ static const char *choose(void)
 {
     static char text[16];
     pid_t pids[2];
-    unsigned count = target_list(pids, 2);
+    int count = sb_ledger_list(pids, 2);
     if (count == 1) {
         snprintf(text, sizeof text, "%d", (int)pids[0]);
         return text;
     }
     fprintf(stderr, "switchboard top: %s; give the pid of one, as its listening line shows it, or its name\n",
-            count == 0 ? "no switchboard server runs here that we may look at" : "several servers run here");
-    exit(count == 0 ? 1 : 2);
+            count <= 0 ? "no switchboard server runs here that we may look at" : "several servers run here");
+    exit(count <= 0 ? 1 : 2);
 }
 
 int main(int argc, char **argv)
