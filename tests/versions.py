@@ -43,6 +43,8 @@ def refuses(address):
         dial(address).close()
     except ConnectionRefusedError:
         return True
+    except ConnectionResetError:    # it came while the listener was being closed
+        return False
     return False
 
 
