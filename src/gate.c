@@ -402,6 +402,18 @@ bool sb_gate_must_end(struct sb_gate *gate)
 
 /* --- all together ------------------------------------------------------------------------------------------------- */
 
+static void take_turn(struct sb_gate *gate)
+{
+    sb_turn_take(&gate->server->turn, gate->lock_fd);
+    sb_slot_show_turn(&gate->server->crew, gate->slot);
+}
+
+static void leave_turn(struct sb_gate *gate)
+{
+    sb_slot_show_turn(&gate->server->crew, NULL);
+    sb_turn_leave(&gate->server->turn, gate->lock_fd);
+}
+
 /* With the turn, where turns are taken. -EAGAIN: nothing yet, look again. */
 static int look(struct sb_gate *gate, int64_t deadline_ns, struct sb_request **ret_request)
 {
@@ -414,19 +426,18 @@ static int look(struct sb_gate *gate, int64_t deadline_ns, struct sb_request **r
 
 int sb_gate_next(struct sb_gate *gate, int timeout_ms, struct sb_request **ret_request)
 {
-    struct sb_server *server = gate->server;
     int64_t deadline_ns = sb_deadline_ns(timeout_ms);
     /* Who passes requests on needs no place for them: the channel is the bound. */
     int r = gate->role == SB_GATE_WORKER ? reserve_place(gate, deadline_ns) : wait_for_channel(gate, deadline_ns);
     if (r <= 0)
         return r;
     if (takes_turns(gate))
-        sb_turn_take(&server->turn, gate->lock_fd);
+        take_turn(gate);
     while ((r = look(gate, deadline_ns, ret_request)) == -EAGAIN)
         sb_gate_tire(gate);
     gate->fruitless = 0;
     if (takes_turns(gate))
-        sb_turn_leave(&server->turn, gate->lock_fd);
+        leave_turn(gate);
     if (r < 0 && r != -ECANCELED) {
         r = sb_gate_fails(gate, "cannot accept", r);
         sb_gate_pause(gate);

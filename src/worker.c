@@ -246,6 +246,12 @@ void sb_slot_occupy(const struct sb_crew *crew, struct sb_slot *slot, pid_t tid)
     sb_worker.slot = slot;
 }
 
+void sb_slot_show_turn(const struct sb_crew *crew, const struct sb_slot *slot)
+{
+    bool shown = slot && slot != &unread_slot;
+    PUT(crew->board->turn, shown ? (uint32_t)(slot - sb_board_slot(crew->board, 0)) + 1 : 0);
+}
+
 void sb_slot_sign(struct sb_slot *slot, pid_t pid)
 {
     PUT(slot->pid, pid);

@@ -48,6 +48,9 @@ struct sb_slot *sb_slot_current(void);
 struct sb_slot *sb_slot_claim(const struct sb_crew *crew, atomic_uint *hint, unsigned worker);
 void sb_slot_release(const struct sb_crew *crew, atomic_uint *hint, struct sb_slot *slot, enum sb_state last);
 
+/* For readers: whose turn it is to listen; NULL: nobody's. By who has the turn. */
+void sb_slot_show_turn(const struct sb_crew *crew, const struct sb_slot *slot);
+
 /* Puts a pid on a slot: a parent for its child, which saves the child asking. */
 void sb_slot_sign(struct sb_slot *slot, pid_t pid);
 

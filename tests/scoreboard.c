@@ -278,6 +278,42 @@ static void ask_once(const struct sb_address *address)
     close(fd);
 }
 
+/* A loop that listens with the turn says so, and has left it when it handles. */
+static int look_whose_turn(struct sb_request *request)
+{
+    const struct sb_scoreboard *board = sb_server_scoreboard(sb_request_server(request));
+    unsigned turn = __atomic_load_n(&board->turn, __ATOMIC_RELAXED);
+    bool other = turn == 0 || sb_scoreboard_slot(board, turn - 1)->state != SB_HANDLING;
+    return other ? answer(request) : -EIO;
+}
+
+Test(scoreboard, shows_whose_turn_it_is)
+{
+    static const struct sb_handler looker = { .name = "looker", .handle = look_whose_turn };
+    for (enum sb_discipline discipline = SB_ACCEPT_SHARED; discipline <= SB_ACCEPT_FLOCK; discipline++) {
+        struct sb_config config = SB_CONFIG_DEFAULTS;
+        struct sb_server *server;
+        struct sb_address address;
+        pthread_t thread;
+        config.log = quiet;
+        config.strategy = "prethread:3";
+        config.accept = discipline;
+        cr_assert_eq(sb_server_create(NULL, "127.0.0.1:0", SB_HANDLERS(&looker), &config, &server), 0);
+        cr_assert_eq(sb_address_parse(sb_server_address(server, 0), NULL, &address, NULL), 0);
+        const struct sb_scoreboard *board = sb_server_scoreboard(server);
+        pthread_create(&thread, NULL, serve_it, server);
+        for (int i = 0; i < 20; i++)
+            ask_once(&address);
+        while (discipline != SB_ACCEPT_SHARED && __atomic_load_n(&board->turn, __ATOMIC_RELAXED) == 0)
+            usleep(1000);
+        sb_server_stop(server);
+        pthread_join(thread, NULL);
+        cr_expect_eq(board->turn, 0);
+        cr_expect_eq(sb_scoreboard_totals(board).errors, 0);
+        sb_server_destroy(server);
+    }
+}
+
 static const struct sb_handler dozer = { .name = "dozer", .handle = doze_and_answer };
 
 ParameterizedTestParameters(scoreboard, tells_each_request_from_its_accept_to_its_end)

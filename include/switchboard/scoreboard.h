@@ -67,7 +67,8 @@ struct sb_scoreboard {
     uint32_t accepting;         /* loops that take requests to pass them on to workers */
     uint32_t tracing;           /* whether slots that are claimed from now on are traced */
     uint32_t trace_bits;        /* of which power */
-    uint8_t padding[12];
+    uint32_t turn;              /* under mutex and flock: 1 + the slot of the loop that listens; 0: none does */
+    uint8_t padding[8];
     uint64_t trace_count;       /* events that have happened; the last trace_room of them are in the ring */
 };
 

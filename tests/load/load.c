@@ -283,6 +283,18 @@ static int upper_for_the_first(struct sb_request *request)
     return callers++ == 0 ? upper(request) : silent(request);
 }
 
+Test(load, thinks_between_an_answer_and_the_next_request)
+{
+    struct load_plan plan = serve_with(upper, "tcp://127.0.0.1:0");
+    plan.clients = 2;
+    plan.count = 6;
+    plan.think_ms = 30;
+    struct load_result *result = run(&plan);
+    cr_expect_eq(result->answered, 6);
+    cr_expect_geq(result->elapsed_ns, 2 * 30 * MS_NS, "two of each client's three requests are thought about");
+    end_server();
+}
+
 Test(load, tells_how_evenly_clients_are_answered)
 {
     struct load_plan plan = serve_with(upper_for_the_first, "tcp://127.0.0.1:0");

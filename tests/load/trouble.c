@@ -164,6 +164,25 @@ Test(load_trouble, with_slow_clients_that_come_back)
     end_server();
 }
 
+/* Nobody asks, so nothing is counted: they stay until they are told. */
+Test(load_trouble, with_nobody_but_silent_clients)
+{
+    struct load_plan plan = serve_with(silent, "tcp://127.0.0.1:0");
+    struct generator generator;
+    char why[LOAD_WHY_SIZE];
+    plan.slow = plan.clients;
+    plan.count = 0;
+    plan.duration_ns = 1000 * SECOND_NS;
+    cr_assert_eq(generator_start(&generator, &plan), 0);
+    wait_until_equal(&seen.now, plan.clients);
+    generator_stop(&generator);
+    cr_expect_eq(generator_wait(&generator, why, sizeof why), 0, "%s", why);
+    cr_expect_eq(generator.result->begun, 0);
+    generator_free(&generator);
+    wait_until_equal(&seen.now, 0);
+    end_server();
+}
+
 /* Takes one caller, who must be a slow one. */
 static void *accept_slow(void *unused)
 {
@@ -236,8 +255,8 @@ Test(load_trouble, with_a_senseless_plan_is_told)
 {
     EXPECT_SENSELESS(plan.clients = 0);
     EXPECT_SENSELESS(plan.clients = LOAD_CLIENTS_MAX + 1);
-    EXPECT_SENSELESS(plan.slow = 2, plan.drip_ms = 1);
-    EXPECT_SENSELESS(plan.slow = 1);
+    EXPECT_SENSELESS(plan.slow = 3, plan.drip_ms = 1);
+    EXPECT_SENSELESS(plan.think_ms = 1, plan.rate = 1);
     EXPECT_SENSELESS(plan.count = 0);
     EXPECT_SENSELESS(plan.patience_ns = 0);
     EXPECT_SENSELESS(plan.grace_ns = 2);
@@ -245,7 +264,7 @@ Test(load_trouble, with_a_senseless_plan_is_told)
     EXPECT_SENSELESS(plan.rate = 0.0 / 0.0);
     EXPECT_SENSELESS(plan.dialogue.expects = LOAD_NUMBER);
     EXPECT_SENSELESS(plan.dialogue = (struct load_dialogue){ LOAD_TEXT, "a", NULL, 1, 0 });
-    EXPECT_SENSELESS(plan.poison = "die", plan.poison_each = 1);
+    EXPECT_SENSELESS(plan.poison = "die", plan.poison_each = 0);
     EXPECT_SENSELESS(plan.poison = "", plan.poison_each = 2);
     EXPECT_SENSELESS(plan.poison = "die", plan.poison_each = 2, plan.talk = true);
     EXPECT_SENSELESS(plan.poison = "die", plan.poison_each = 2, plan.address.socktype = SOCK_DGRAM);

@@ -54,7 +54,7 @@ static void succeed(struct run *run, struct client *client, uint64_t now_ns)
         client->call->answered = true;
     if (!run->reuses)
         connection_hang_up(client);
-    end_request(run, client, &run->free, now_ns);
+    end_request(run, client, run->plan->think_ms > 0 ? &run->thinking : &run->free, now_ns);
 }
 
 void client_give_up(struct run *run, struct client *client, uint64_t now_ns)

@@ -31,6 +31,7 @@ static struct load_plan make_plan(const struct load_options *options)
     uint64_t patience_ns = (uint64_t)(options->timeout * 1e9);
     return (struct load_plan){
         .talk = options->talk, .clients = options->clients, .slow = options->slow, .drip_ms = DRIP_MS,
+        .think_ms = (unsigned)options->think_ms,
         .rate = options->rate, .count = options->requests, .duration_ns = (uint64_t)(seconds * 1e9),
         .patience_ns = patience_ns, .grace_ns = patience_ns, .cpu = generator_choose_cpu(),
         .dialogue = { .expects = options->question ? LOAD_TEXT : LOAD_CAPITALS,

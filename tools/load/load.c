@@ -51,7 +51,7 @@ static int make_clients(struct run *run)
 
 static int prepare(struct run *run)
 {
-    struct line *lines[] = { &run->free, &run->asking, &run->resting, &run->dripping };
+    struct line *lines[] = { &run->free, &run->asking, &run->thinking, &run->resting, &run->dripping };
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
         line_open(lines[i]);
     run->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -78,12 +78,19 @@ static uint64_t earlier(uint64_t a_ns, uint64_t b_ns)
     return a_ns < b_ns ? a_ns : b_ns;
 }
 
+/* Silent ones are looked at in a year. */
+static uint64_t drip_ns(const struct run *run)
+{
+    return run->plan->drip_ms > 0 ? run->plan->drip_ms * 1000000ull : UINT64_C(31536000000000000);
+}
+
 static uint64_t next_look_ns(const struct run *run, uint64_t now_ns)
 {
     uint64_t next_ns = run->closed_ns > 0 ? enough_last_ns(run) : run->end_ns;
     next_ns = earlier(next_ns, line_next_ns(&run->asking, run->plan->patience_ns));
     next_ns = earlier(next_ns, line_next_ns(&run->resting, RUN_REST_NS));
-    next_ns = earlier(next_ns, line_next_ns(&run->dripping, run->plan->drip_ms * 1000000ull));
+    next_ns = earlier(next_ns, line_next_ns(&run->thinking, run->plan->think_ms * 1000000ull));
+    next_ns = earlier(next_ns, line_next_ns(&run->dripping, drip_ns(run)));
     if (run_first(&run->free))
         next_ns = earlier(next_ns, pace_next_ns(run));
     return run->stop ? earlier(next_ns, now_ns + RUN_TICK_NS) : next_ns;
@@ -96,7 +103,9 @@ static void look_at_lines(struct run *run)
         client_give_up(run, run_first(&run->asking), now_ns);
     while (line_next_ns(&run->resting, RUN_REST_NS) <= now_ns)
         client_wake(run, run_first(&run->resting), now_ns);
-    while (line_next_ns(&run->dripping, run->plan->drip_ms * 1000000ull) <= now_ns)
+    while (line_next_ns(&run->thinking, run->plan->think_ms * 1000000ull) <= now_ns)
+        line_join(&run->free, &run_first(&run->thinking)->place, now_ns);
+    while (line_next_ns(&run->dripping, drip_ns(run)) <= now_ns)
         slow_drip(run, run_first(&run->dripping), now_ns);
 }
 

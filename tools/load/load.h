@@ -50,9 +50,10 @@ struct load_plan {
     struct sb_address address;
     bool talk;                  /* false: each request on a connection of its own; with datagrams always true */
     unsigned clients;           /* at least 1, slow ones included */
-    unsigned slow;              /* of the clients, fewer than all: connect first, send a byte each drip_ms, and never
-                                 * end; they are not counted in the result */
-    unsigned drip_ms;
+    unsigned slow;              /* of the clients: connect first, send a byte each drip_ms, and never end; they are not
+                                 * counted in the result */
+    unsigned drip_ms;           /* 0: they are silent */
+    unsigned think_ms;          /* closed loop: how long a client rests after an answer before it asks again */
     double rate;                /* requests each second of the open loop; 0: closed loop */
     uint64_t count;             /* no more requests than this; 0: no limit */
     uint64_t duration_ns;       /* no request begins later than this; 0: no limit (then count is set) */
@@ -66,7 +67,7 @@ struct load_plan {
     uint64_t grace_ns;          /* how long the last answers may take once no more requests begin; then they count as
                                  * unanswered; at most patience_ns */
     struct load_dialogue dialogue;
-    const char *poison;         /* instead of each poison_each-th request this line is sent, and no answer expected: the
+    const char *poison;         /* instead of each poison_each-th request (1: all of them) this line is sent, and no answer expected: the
                                  * connection ends; NULL: none. Streams, not talk */
     unsigned poison_each;
     bool hold;                  /* connections stay when all is done, until *stop of load_run() */

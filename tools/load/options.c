@@ -4,13 +4,15 @@
 #include "../arguments.h"
 #include "load.h"
 
-enum { SEND = 0x100, EXPECT, SLOW, TIMEOUT };
+enum { SEND = 0x100, EXPECT, SLOW, THINK, TIMEOUT };
 
 static void check_options(const struct load_options *options, struct argp_state *state)
 {
     if (options->slow >= options->clients)
         argp_failure(state, 2, 0, "--slow=%u leaves no client that asks: give more --clients, there are %u",
                      options->slow, options->clients);
+    if (options->think_ms > 0 && options->rate > 0)
+        argp_failure(state, 2, 0, "--think and --rate exclude each other: who thinks asks at no fixed rate");
     if (options->answer && !options->question)
         argp_failure(state, 2, 0, "--expect needs the question: give --send too");
 }
@@ -24,6 +26,7 @@ static const struct argument argument_table[] = {
     { 'T', ARGUMENT_FLAG, OWN(talk), 0, 0 },
     { 'r', ARGUMENT_RATE, OWN(rate), 0.001, 1e9 },
     { SLOW, ARGUMENT_NUMBER, OWN(slow), 1, LOAD_CLIENTS_MAX },
+    { THINK, ARGUMENT_MS, OWN(think_ms), ARGUMENT_SECONDS_MIN, 1000 },
     { TIMEOUT, ARGUMENT_SECONDS, OWN(timeout), ARGUMENT_SECONDS_MIN, ARGUMENT_SECONDS_MAX },
     { ARGP_KEY_ARG, ARGUMENT_LIST, OWN(address), 0, 1 },
     { 0 },
@@ -54,6 +57,7 @@ static const struct argp_option option_list[] = {
     { "talk", 'T', NULL, 0, "A connection for each client, instead of one for each request", 0 },
     { "rate", 'r', "R", 0, "Requests due each second, whatever the server does; otherwise each client waits for its "
       "answer before it asks again", 0 },
+    { "think", THINK, "SECONDS", 0, "How long each client rests after an answer before it asks again (default: not)", 0 },
     { "timeout", TIMEOUT, "SECONDS", 0, "How long an answer may take (default: 10)", 0 },
     { "send", SEND, "TEXT", 0, "What is asked, with \\n \\r \\t \\0 \\\\ \\xHH; otherwise lines with a number", 1 },
     { "expect", EXPECT, "TEXT", 0, "What must come back; otherwise what came first, or, without --send, the line in "

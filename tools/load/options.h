@@ -12,6 +12,7 @@ struct load_options {
     double seconds, timeout, rate;      /* seconds 0: not given */
     unsigned clients, slow;
     unsigned requests;                  /* 0: not given */
+    int think_ms;
     bool talk;
 };
 

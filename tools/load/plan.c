@@ -6,8 +6,8 @@ const char *plan_complaint(const struct load_plan *plan)
     bool stream = plan->address.socktype == SOCK_STREAM;
     if (plan->clients < 1 || plan->clients > LOAD_CLIENTS_MAX)
         return "there must be from 1 to 1000000 clients";
-    if (plan->slow >= plan->clients || (plan->slow > 0 && plan->drip_ms == 0))
-        return "at least one client must not be slow, and slow ones send a byte at times";
+    if (plan->slow > plan->clients)
+        return "there cannot be more slow clients than clients";
     if (plan->count == 0 && plan->duration_ns == 0)
         return "neither the requests nor the time are limited";
     if (plan->limit_ns == 0 && (plan->least_ended > 0 || plan->least_poisoned > 0))
@@ -21,7 +21,9 @@ const char *plan_complaint(const struct load_plan *plan)
         return "a question has from 1 to 65507 bytes";
     if (dialogue->expects == LOAD_TEXT && dialogue->answer_size < 1)
         return "an answer without a byte cannot be told from none";
-    if (plan->poison && (plan->poison_each < 2 || plan->talk || !stream || !*plan->poison))
-        return "poison needs a connection for each request, and other requests between";
+    if (plan->think_ms > 0 && plan->rate > 0)
+        return "who thinks between its requests asks at no fixed rate";
+    if (plan->poison && (plan->poison_each < 1 || plan->talk || !stream || !*plan->poison))
+        return "poison needs a connection for each request";
     return NULL;
 }

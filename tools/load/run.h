@@ -1,5 +1,5 @@
-/* What the parts of a run share: its state, and its clients. Each client is free, or has a request, or rests because it
- * was refused, or is a slow one. */
+/* What the parts of a run share: its state, and its clients. Each client is free, or has a request, or thinks after an
+ * answer, or rests because it was refused, or is a slow one. */
 #ifndef RUN_H
 #define RUN_H
 
@@ -35,7 +35,7 @@ struct run {
     bool stream, reuses;        /* reuses: a connection serves more than one request */
     int epoll_fd;
     struct client *clients;
-    struct line free, asking, resting, dripping;
+    struct line free, asking, thinking, resting, dripping;
     uint64_t begun;             /* poison included */
     unsigned outstanding;       /* requests, poison included */
     uint64_t start_ns, end_ns;  /* no request begins after the end, which is put off while more are needed, */
