@@ -7,8 +7,8 @@
 #include <sys/resource.h>
 #include <sys/utsname.h>
 #include <unistd.h>
+#include "../calls.h"
 #include "../load/generator.h"
-#include "calls.h"
 
 /* What follows `key` and the separator in a file of such lines, without quotes; "unknown". */
 static void look_up(const char *path, const char *key, char separator, char *value, size_t size)

@@ -15,10 +15,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../calls.h"
 #include "../clock.h"
 #include "../descriptors.h"
-#include "calls.h"
-#include "processes.h"
+#include "../processes.h"
 
 #define READY_MS 60000
 #define QUIET_MS 10000

@@ -11,7 +11,7 @@
 #include <sys/pidfd.h>
 #include <unistd.h>
 
-#include "change.h"
+#include "../change.h"
 
 enum { FIRST_ROW = 5, ROWS_BELOW = 1, STRATEGY_SIZE = 64 };
 enum color { PLAIN, WAITING, BUSY, ASLEEP, GONE };

@@ -10,19 +10,19 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { WORDS_MAX = 8, END_TRIES = 4, END_MS = 50 };
+enum { END_TRIES = 4, END_MS = 50 };
 
-/* This program is switchboard-top, and lies beside it. */
+/* This program is switchboard-top, or the like, and lies beside it. */
 static void be_command(const char *const *words, int fd)
 {
     char path[PATH_MAX] = "";
-    const char *arguments[WORDS_MAX + 2] = { "switchboard" };
+    const char *arguments[CHANGE_WORDS_MAX + 2] = { "switchboard" };
     ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
     char *slash = length > 0 ? strrchr(path, '/') : NULL;
     if (!slash || slash - path + sizeof "/switchboard" > sizeof path)
         _exit(1);
     strcpy(slash, "/switchboard");
-    for (int i = 0; words[i] && i < WORDS_MAX; i++)
+    for (int i = 0; words[i] && i < CHANGE_WORDS_MAX; i++)
         arguments[i + 1] = words[i];
     dup2(fd, STDOUT_FILENO);
     dup2(fd, STDERR_FILENO);
@@ -42,6 +42,7 @@ void change_start(struct change *change, const char *const *words)
         return;
     }
     if (pipe2(ends, O_CLOEXEC) < 0) {
+        change->status = -1;
         snprintf(change->text, sizeof change->text, "cannot ask for it: %s", strerror(errno));
         return;
     }
@@ -57,6 +58,7 @@ void change_start(struct change *change, const char *const *words)
     snprintf(change->text, sizeof change->text, "cannot ask for it: %s", strerror(errno));
     close(change->fd);
     change->pid = 0;
+    change->status = -1;
 }
 
 /* Its last line is the answer. */
@@ -81,8 +83,8 @@ void change_look(struct change *change)
     if (size < 0)
         return;
     if (size == 0) {
+        waitpid(change->pid, &change->status, 0);
         change_finish(change);
-        while (waitpid(-1, NULL, WNOHANG) > 0) {}
     }
 }
 
