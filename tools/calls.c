@@ -25,18 +25,24 @@ static int find_tracepoint(unsigned long long *ret_id)
     return r;
 }
 
-int calls_open(pid_t pid)
+static int open_counter(pid_t pid, unsigned type, unsigned long long which)
 {
-    struct perf_event_attr attributes = {
-        .type = PERF_TYPE_TRACEPOINT, .size = sizeof attributes, .disabled = 1, .enable_on_exec = 1, .inherit = 1,
-    };
-    unsigned long long id;
-    int r = find_tracepoint(&id);
-    if (r < 0)
-        return r;
-    attributes.config = id;
+    struct perf_event_attr attributes = { .type = type, .size = sizeof attributes, .config = which, .disabled = 1,
+                                          .enable_on_exec = 1, .inherit = 1 };
     int fd = syscall(SYS_perf_event_open, &attributes, pid, -1, -1, PERF_FLAG_FD_CLOEXEC);
     return fd < 0 ? -errno : fd;
+}
+
+int calls_open(pid_t pid)
+{
+    unsigned long long id;
+    int r = find_tracepoint(&id);
+    return r < 0 ? r : open_counter(pid, PERF_TYPE_TRACEPOINT, id);
+}
+
+int switches_open(pid_t pid)
+{
+    return open_counter(pid, PERF_TYPE_SOFTWARE, PERF_COUNT_SW_CONTEXT_SWITCHES);
 }
 
 int64_t calls_read(int fd)

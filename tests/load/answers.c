@@ -50,6 +50,18 @@ static struct load_result *ask(struct load_plan plan, const char *text, bool han
     return run(&plan);
 }
 
+Test(load_answers, that_are_a_line_may_say_anything)
+{
+    struct load_plan plan = serve_with(reply, "tcp://127.0.0.1:0");
+    plan.dialogue = (struct load_dialogue){ .expects = LOAD_LINE, .question = "what?\n", .question_size = 6 };
+    cr_expect_eq(ask(plan, "whatever\n", false)->answered, 20);
+    cr_expect_eq(ask(plan, "\n", false)->answered, 20);
+    cr_expect_eq(ask(plan, "no end", true)->cut_off, 20);
+    script.piece_size = 100;
+    cr_expect_eq(ask(plan, "", true)->cut_off, 20);
+    end_server();
+}
+
 Test(load_answers, that_are_a_text_must_be_this_very_text)
 {
     struct load_plan plan = serve_with(reply, "tcp://127.0.0.1:0");

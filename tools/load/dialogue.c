@@ -50,6 +50,12 @@ static enum verdict check_number(struct answer *answer, const char *bytes, size_
     return ANSWER_PART;
 }
 
+static enum verdict check_line(const char *bytes, size_t size)
+{
+    const char *end = memchr(bytes, '\n', size);
+    return !end ? ANSWER_PART : end + 1 == bytes + size ? ANSWER_WHOLE : ANSWER_WRONG;
+}
+
 enum verdict dialogue_check(const struct load_dialogue *dialogue, uint64_t number, struct answer *answer,
                             const char *bytes, size_t size)
 {
@@ -57,6 +63,8 @@ enum verdict dialogue_check(const struct load_dialogue *dialogue, uint64_t numbe
     switch (dialogue->expects) {
     case LOAD_NUMBER:
         return check_number(answer, bytes, size);
+    case LOAD_LINE:
+        return check_line(bytes, size);
     case LOAD_TEXT:
         return check_text(answer, dialogue->answer, dialogue->answer_size, bytes, size);
     default:

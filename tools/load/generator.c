@@ -42,6 +42,7 @@ static void generate(struct shared *shared, struct load_plan plan, pid_t parent)
     for (unsigned i = 0; i < sizeof group_signals / sizeof *group_signals; i++)
         signal(group_signals[i], SIG_IGN);
     prctl(PR_SET_TIMERSLACK, 1);
+    close_range(STDERR_FILENO + 1, ~0U, 0);     /* what others wait for the end of must not stay open here */
     plan.server = &shared->server;
     plan.calls = plan.calls_room > 0 ? shared->calls : NULL;
     shared->r = keep_to_cpu(plan.cpu, &shared->result);

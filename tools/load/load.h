@@ -23,6 +23,7 @@ enum load_expects {
     LOAD_CAPITALS,      /* a line of 64 bytes, another one for each request; the same in capitals must come back */
     LOAD_TEXT,          /* always `question`; exactly `answer` must come back */
     LOAD_NUMBER,        /* always `question`; a line with a decimal number must come back; the largest is kept */
+    LOAD_LINE,          /* always `question`; a line must come back, whatever is in it */
 };
 
 struct load_dialogue {
