@@ -1,4 +1,4 @@
-/* How `sleep`, `spin`, `crash` and `visits` read what they are told: line by line.
+/* How `sleep`, `spin`, `crash`, `visits` and `play` read what they are told: line by line.
  * The end of what one receive brought ends a line too: unlike a terminal, many programs send no newline. */
 #ifndef HANDLERS_LINES_H
 #define HANDLERS_LINES_H
