@@ -30,7 +30,7 @@ static void add_environment(void)
         add(folder);
 }
 
-/* BUILD/tools/switchboard has its handlers in BUILD/handlers. */
+/* BUILD/tools/switchboard, or -lab, has its handlers in BUILD/handlers. */
 static void add_build_tree(void)
 {
     static char folder[PATH_MAX + 16];
@@ -39,7 +39,7 @@ static void add_build_tree(void)
         return;
     folder[length] = '\0';
     char *tail = strstr(folder, "/tools/switchboard");
-    if (!tail || strcmp(tail, "/tools/switchboard") != 0)
+    if (!tail || strchr(tail + strlen("/tools/"), '/'))
         return;
     strcpy(tail, "/handlers");
     add(folder);

@@ -5,6 +5,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "../text_json.h"
+
 #define MILLI 1e3
 
 static json_t *seconds(double value)
@@ -12,21 +14,9 @@ static json_t *seconds(double value)
     return json_real(round(value * MILLI) / MILLI);
 }
 
-/* A path may hold bytes that are no UTF-8: then each of them is its number. */
-static json_t *text(const char *bytes)
-{
-    json_t *string = json_string(bytes);
-    if (string)
-        return string;
-    char escaped[4 * SB_ADDRESS_TEXT_SIZE + 1], *end = escaped;
-    for (; *bytes && end < escaped + sizeof escaped - 5; bytes++)
-        end += sprintf(end, (unsigned char)*bytes < 128 ? "%c" : "\\x%02x", (unsigned char)*bytes);
-    return json_string(escaped);
-}
-
 static json_t *name(const char *bytes)
 {
-    return bytes[0] ? text(bytes) : json_null();
+    return bytes[0] ? text_json(bytes) : json_null();
 }
 
 static json_t *worker(const struct snapshot_worker *worker)
@@ -34,7 +24,7 @@ static json_t *worker(const struct snapshot_worker *worker)
     return json_pack("{s:i, s:i, s:i, s:s, s:o, s:I, s:I, s:I, s:o}", "worker", (int)worker->worker, "pid", worker->pid,
                      "tid", worker->tid, "state", sb_state_name(worker->state), "seconds", seconds(worker->seconds),
                      "served", (json_int_t)worker->served, "errors", (json_int_t)worker->errors, "left",
-                     (json_int_t)worker->left, "peer", strcmp(worker->peer, "-") == 0 ? json_null() : text(worker->peer));
+                     (json_int_t)worker->left, "peer", strcmp(worker->peer, "-") == 0 ? json_null() : text_json(worker->peer));
 }
 
 static json_t *workers(const struct snapshot_generation *generation)
