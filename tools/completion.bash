@@ -72,6 +72,8 @@ _switchboard_handler_options() {
 # the handlers.
 _switchboard_value() {
     case $2 in
+    --lesson) compgen -W "help $("$1" lab --lesson=help 2>/dev/null | sed 's/ .*//')" -- "$3" ;;
+    --check) compgen -f -- "$3" ;;
     --scenario | -S) compgen -W 'short talk udp slow wait spin idle burst crash shared big herd unp all' -- "$3" ;;
     --html | --json | --csv) compgen -f -- "$3" ;;
     -s | --strategy | --strategies) _switchboard_list "$1" strategies "$3" ;;
@@ -92,7 +94,7 @@ _switchboard_candidates() {
     shift 2
     local subcommand=${1-} previous=''
     if [[ -z $subcommand ]]; then
-        compgen -W 'serve switch reload stop status top client load compare list new --help --version' -- "$word"
+        compgen -W 'serve switch reload stop status top client load compare lab list new --help --version' -- "$word"
         return
     fi
     [[ $# -gt 1 ]] && previous=${*: -1}
@@ -105,7 +107,7 @@ _switchboard_candidates() {
         compgen -W "$(_switchboard_options "$command" "$subcommand")" -- "$word"
     elif _switchboard_value "$command" "$previous" "$word" "$handlers"; then
         :
-    elif [[ ($subcommand == serve || $subcommand == compare) && -z $handlers ]]; then
+    elif [[ $subcommand =~ ^(serve|compare|lab)$ && -z $handlers ]]; then
         _switchboard_list "$command" handlers "$word"
     elif [[ $subcommand == serve || $subcommand == client || $subcommand == load ]]; then
         _switchboard_addresses "$word"

@@ -8,7 +8,7 @@
 #include "config.h"
 #include "program.h"
 
-#define NAMES "serve, switch, reload, stop, status, top, client, load, compare, list or new"
+#define NAMES "serve, switch, reload, stop, status, top, client, load, compare, lab, list or new"
 
 /* Programs of their own, beside this one: "switchboard client" is switchboard-client. */
 static int start_program(int argc, char **argv)
@@ -40,6 +40,7 @@ static const struct command {
     { "client", start_program, "switchboard client", "talk to a server" },
     { "load", start_program, "switchboard load", "ask a server as often as it answers, and measure it" },
     { "compare", start_program, "switchboard compare", "run strategies under the same load, side by side" },
+    { "lab", start_program, "switchboard lab", "watch a server on a page, change it, and teach with it" },
     { "list", list_main, "switchboard list", "the handlers and strategies there are" },
     { "new", new_main, "switchboard new", "start a handler of your own in a new folder" },
 };
