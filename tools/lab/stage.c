@@ -116,11 +116,13 @@ static int launch(struct stage *stage, const struct stage_plan *plan)
 
 static void take_line(struct stage *stage, const char *line)
 {
+    static const char begin[] = "listening ";
     char text[SB_ADDRESS_TEXT_SIZE];
-    struct sb_address *address = &stage->addresses[stage->n_addresses];
-    if (stage->n_addresses < STAGE_ADDRESSES_MAX && sscanf(line, "listening %199s", text) == 1 &&
-        sb_address_parse(text, NULL, address, NULL) == 0)
-        stage->n_addresses++;
+    if (strncmp(line, begin, strlen(begin)) != 0 || stage->n_addresses == STAGE_ADDRESSES_MAX)
+        return;
+    line += strlen(begin);
+    snprintf(text, sizeof text, "%.*s", (int)strcspn(line, " "), line);
+    stage->n_addresses += sb_address_parse(text, NULL, &stage->addresses[stage->n_addresses], NULL) == 0;
 }
 
 /* All its lines come at once. */
