@@ -255,6 +255,8 @@ class Works(unittest.TestCase):
         until(lambda: (lab.serving() or first)['number'] != first['number'], 'a successor serves')
         until(lambda: any(mark['what'] == 'died' and mark['pid'] == first['pid'] for mark in events.all['mark']), 'it is told')
         self.assertFalse(is_alive(first['pid']))
+        until(lambda: events.state()['beside']['crash'] == 0, 'who has crashed it calls no more')
+        self.assertEqual(lab.serving()['number'], first['number'] + 1)
         self.change(events, handler='upper')
         status, why = browser.post('/act', what='crash')
         self.assertEqual(status, 409)

@@ -174,6 +174,20 @@ static struct background *start(struct load_plan plan)
     return &background;
 }
 
+Test(load, sends_so_much_poison_and_nothing_else)
+{
+    struct load_plan plan = serve_with(upper, "tcp://127.0.0.1:0");
+    plan.poison = "poison\n";
+    plan.poison_each = 1;
+    plan.clients = 1;
+    plan.count = 3;
+    struct load_result *result = run(&plan);
+    cr_expect_eq(result->poisoned, 3);
+    cr_expect_eq(result->begun, 0);
+    cr_expect_eq(seen.poison, 3);
+    end_server();
+}
+
 Test(load, holds_its_connections_until_it_is_told)
 {
     struct load_plan plan = serve_with(upper, "tcp://127.0.0.1:0");

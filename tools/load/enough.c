@@ -48,9 +48,12 @@ static bool goes_on(const struct run *run)
     return !has_seen_enough(run) && !gone && !(plan->in_vain && is_at_rest(run));
 }
 
+/* Poison does not count, but where there is nothing else. */
 static bool has_begun_all(const struct run *run)
 {
-    return run->plan->count > 0 && run->result->begun >= run->plan->count;
+    const struct load_plan *plan = run->plan;
+    uint64_t begun = plan->poison && plan->poison_each == 1 ? run->begun : run->result->begun;
+    return plan->count > 0 && begun >= plan->count;
 }
 
 void enough_look(struct run *run, uint64_t now_ns)

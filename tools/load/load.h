@@ -56,7 +56,7 @@ struct load_plan {
     unsigned drip_ms;           /* 0: they are silent */
     unsigned think_ms;          /* closed loop: how long a client rests after an answer before it asks again */
     double rate;                /* requests each second of the open loop; 0: closed loop */
-    uint64_t count;             /* no more requests than this; 0: no limit */
+    uint64_t count;             /* no more requests than this, poison only where all is; 0: no limit */
     uint64_t duration_ns;       /* no request begins later than this; 0: no limit (then count is set) */
     uint64_t least_ended;       /* but requests go on to begin until so many have ended, with an answer or without, */
     uint64_t least_poisoned;    /* and so many were poison: as long as it takes, up to limit_ns */
