@@ -72,7 +72,8 @@ def make_pictures(browser, folder):
 
 
 def look_at_lessons(browser, folder):
-    done = subprocess.run([os.environ['SWITCHBOARD'], 'lab', '--lesson=help'], check=True, capture_output=True, text=True)
+    done = subprocess.run([os.environ['SWITCHBOARD'], 'lab', '--lesson=help'], check=True, capture_output=True,
+                          text=True)
     for name in [line.split()[0] for line in done.stdout.splitlines()]:
         stage = Stage()
         try:

@@ -70,8 +70,8 @@ json_t *catalogue_strategies(void)
 {
     json_t *list = json_array();
     for (const struct sb_class *const *strategy = sb_strategies; *strategy; strategy++)
-        json_array_append_new(list, json_pack("{s:s, s:s, s:b}", "name", (*strategy)->name, "summary", (*strategy)->summary,
-                                              "numbered", is_numbered(*strategy)));
+        json_array_append_new(list, json_pack("{s:s, s:s, s:b}", "name", (*strategy)->name, "summary",
+                                              (*strategy)->summary, "numbered", is_numbered(*strategy)));
     return list;
 }
 

@@ -12,8 +12,11 @@
 
 static struct load_dialogue dialogue_of(const struct crowd_lot *lot)
 {
-    enum load_expects expects = !lot->question[0] ? LOAD_CAPITALS : strcmp(lot->question, "add\n") == 0 ? LOAD_NUMBER : LOAD_LINE;
-    return (struct load_dialogue){ .expects = expects, .question = lot->question, .question_size = strlen(lot->question) };
+    enum load_expects expects = !lot->question[0]                     ? LOAD_CAPITALS
+                                : strcmp(lot->question, "add\n") == 0 ? LOAD_NUMBER
+                                                                      : LOAD_LINE;
+    return (
+        struct load_dialogue){ .expects = expects, .question = lot->question, .question_size = strlen(lot->question) };
 }
 
 static struct crowd_lot *find_place(struct crowd *crowd, char *why, size_t why_size)
@@ -71,14 +74,16 @@ static struct load_plan plan_of(const struct order_load *load)
     };
 }
 
-bool crowd_set(struct crowd *crowd, const struct stage *stage, const struct order_load *load, char *why, size_t why_size)
+bool crowd_set(struct crowd *crowd, const struct stage *stage, const struct order_load *load, char *why,
+               size_t why_size)
 {
     int socktype = load->kind == ORDER_DATAGRAMS ? SOCK_DGRAM : SOCK_STREAM;
     const struct sb_address *address = stage_address(stage, socktype);
     struct load_plan plan = plan_of(load);
     if (!address) {
-        snprintf(why, why_size, "the server has no address for %s: start the lab with one", socktype == SOCK_DGRAM
-                 ? "datagrams" : "connections");
+        snprintf(why, why_size, "the server has no address for %s: start the lab with one, as in "
+                 "'switchboard lab play tcp://127.0.0.1:0 udp://127.0.0.1:0'",
+                 socktype == SOCK_DGRAM ? "datagrams" : "connections");
         return false;
     }
     plan.address = *address;

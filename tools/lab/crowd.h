@@ -32,7 +32,8 @@ struct crowd {
 };
 
 /* Sends another load in the place of the one there is; false with a sentence. callers 0: only sends it away. */
-bool crowd_set(struct crowd *crowd, const struct stage *stage, const struct order_load *load, char *why, size_t why_size);
+bool crowd_set(struct crowd *crowd, const struct stage *stage, const struct order_load *load, char *why,
+               size_t why_size);
 
 /* Sends callers beside it: ORDER_ONE_SLOW to ORDER_HOLD; ORDER_RELEASE lets the slow ones and silent ones go. */
 bool crowd_act(struct crowd *crowd, const struct stage *stage, enum order_act act, char *why, size_t why_size);

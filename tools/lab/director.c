@@ -47,8 +47,8 @@ static void keep(json_t *list, json_t *entry)
         json_array_remove(list, 0);
 }
 
-/* All that is still looked at is disturbed by what comes now. A lesson's step and a death by our own hand are part of what
- * was done already. */
+/* All that is still looked at is disturbed by what comes now. A lesson's step and a death by our own hand are part of
+ * what was done already. */
 static void disturb(struct director *director)
 {
     uint64_t now_ns = clock_ns();
@@ -131,14 +131,14 @@ static json_t *options_json(const char (*options)[ORDER_TEXT_SIZE], unsigned cou
 static json_t *play_json(const struct stage_play *play)
 {
     return json_pack("{s:o, s:o, s:o, s:o}", "strategy", text_json(play->strategy), "accept",
-                     text_json(play->accept[0] ? play->accept : "shared"), "handler", text_json(play->handler), "options",
-                     options_json(play->options, play->n_options));
+                     text_json(play->accept[0] ? play->accept : "shared"), "handler", text_json(play->handler),
+                     "options", options_json(play->options, play->n_options));
 }
 
 json_t *director_load_json(const struct order_load *load)
 {
-    return json_pack("{s:s, s:i, s:f, s:i, s:o}", "kind", order_kind_names[load->kind], "callers", (int)load->callers, "rate",
-                     load->rate, "think_ms", (int)load->think_ms, "question", text_json(load->question));
+    return json_pack("{s:s, s:i, s:f, s:i, s:o}", "kind", order_kind_names[load->kind], "callers", (int)load->callers,
+                     "rate", load->rate, "think_ms", (int)load->think_ms, "question", text_json(load->question));
 }
 
 json_t *director_wish_json(const struct director *director)
@@ -146,8 +146,8 @@ json_t *director_wish_json(const struct director *director)
     const struct order_change *wish = &director->pending.change;
     if (!director->has_pending)
         return json_null();
-    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "strategy", word(wish->strategy), "accept", word(wish->accept), "workers",
-                     word(wish->workers), "handler", word(wish->handler), "options",
+    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "strategy", word(wish->strategy), "accept", word(wish->accept),
+                     "workers", word(wish->workers), "handler", word(wish->handler), "options",
                      options_json(wish->options, wish->n_options));
 }
 
@@ -189,15 +189,15 @@ static json_t *server_json(const struct director *director)
 static json_t *beside_json(const struct crowd *crowd)
 {
     return json_pack("{s:i, s:i, s:i, s:i}", "slow", (int)crowd_count(crowd, CROWD_SLOW), "hold",
-                     (int)crowd_count(crowd, CROWD_HOLD), "burst", (int)crowd_count(crowd, CROWD_BURST_OF_CALLERS), "crash",
-                     (int)crowd_count(crowd, CROWD_CRASH));
+                     (int)crowd_count(crowd, CROWD_HOLD), "burst", (int)crowd_count(crowd, CROWD_BURST_OF_CALLERS),
+                     "crash", (int)crowd_count(crowd, CROWD_CRASH));
 }
 
 static json_t *ask_json(const struct director *director, const char *who)
 {
     return json_pack("{s:b, s:o, s:o, s:o, s:o, s:o}", "on", director->asks, "pending", director_wish_json(director),
-                     "question", director_question_json(director), "votes", votes_speed_json(&director->votes), "errors",
-                     votes_errors_json(&director->votes), "mine", votes_own_json(&director->votes, who));
+                     "question", director_question_json(director), "votes", votes_speed_json(&director->votes),
+                     "errors", votes_errors_json(&director->votes), "mine", votes_own_json(&director->votes, who));
 }
 
 static json_t *said_json(const struct director *director)
@@ -212,8 +212,8 @@ json_t *director_state(const struct director *director, const char *who)
                    : json_pack("{s:s, s:i}", "name", director->lessons[director->lesson].name, "step", director->step);
     return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "t", number_json(now_ms(director)), "server",
                      server_json(director), "load", director_load_json(&director->crowd->load), "beside",
-                     beside_json(director->crowd), "stopped", stopped_json(director), "ask", ask_json(director, who), "lesson",
-                     lesson, "said", said_json(director));
+                     beside_json(director->crowd), "stopped", stopped_json(director), "ask", ask_json(director, who),
+                     "lesson", lesson, "said", said_json(director));
 }
 
 static json_t *steps_json(const struct lesson *lesson)
@@ -221,8 +221,9 @@ static json_t *steps_json(const struct lesson *lesson)
     json_t *list = json_array();
     for (unsigned i = 0; i < lesson->n_steps; i++) {
         const struct lesson_step *step = &lesson->steps[i];
-        json_array_append_new(list, json_pack("{s:o, s:o, s:o}", "text", lesson_text_json(&step->text), "ask",
-                                              lesson_text_json(&step->ask), "explain", lesson_text_json(&step->explain)));
+        json_array_append_new(list,
+                              json_pack("{s:o, s:o, s:o}", "text", lesson_text_json(&step->text), "ask",
+                                        lesson_text_json(&step->ask), "explain", lesson_text_json(&step->explain)));
     }
     return list;
 }
@@ -294,7 +295,8 @@ bool director_change(struct director *director, const struct order_change *chang
 {
     const struct director_orders orders = { .change = *change };
     if (order_change_is_empty(change))
-        return say(director, false, "nothing is to change: choose a strategy, a discipline, workers, a handler or an option");
+        return say(director, false,
+                   "nothing is to change: choose a strategy, a discipline, workers, a handler or an option");
     return director->asks ? wait_for_votes(director, &orders, NULL) : carry_out(director, &orders);
 }
 
@@ -366,7 +368,8 @@ static void look_for_change(struct director *director)
     }
     begin_sum(director);
     say(director, true, "%s", said);
-    mark(director, json_pack("{s:s, s:o, s:o}", "what", "change", "from", play_json(&before), "to", play_json(&stage->now)),
+    mark(director,
+         json_pack("{s:s, s:o, s:o}", "what", "change", "from", play_json(&before), "to", play_json(&stage->now)),
          director->change_begun_ns);
     act_each(director, director->following, director->n_following);
     director->n_following = 0;
@@ -458,8 +461,9 @@ static int find_lesson(const struct director *director, const char *name)
 
 static bool enter(struct director *director, const struct lesson_step *step)
 {
-    struct director_orders orders = { .has_load = step->sets_load, .load = director->crowd->load, .change = step->change,
-                                      .n_acts = step->n_acts };
+    struct director_orders orders = {
+        .has_load = step->sets_load, .load = director->crowd->load, .change = step->change, .n_acts = step->n_acts
+    };
     lesson_apply_load(step, &orders.load);
     memcpy(orders.acts, step->acts, sizeof orders.acts);
     return step->ask.in[LESSON_EN] ? wait_for_votes(director, &orders, &step->ask) : carry_out(director, &orders);

@@ -1,5 +1,5 @@
-/* What the lab does when it is asked to: changes, loads, callers of the buttons, questions and lessons; what it marks, and
- * what came of it. */
+/* What the lab does when it is asked to: changes, loads, callers of the buttons, questions and lessons; what it marks,
+ * and what came of it. */
 #ifndef LAB_DIRECTOR_H
 #define LAB_DIRECTOR_H
 
@@ -39,7 +39,7 @@ struct director {
     struct numbers *numbers;
     struct exchange *exchange;
     uint64_t zero_ns;
-    void (*tell)(const char *event, json_t *data, void *data_of_tell);  /* takes the data: an event for all who look on */
+    void (*tell)(const char *event, json_t *data, void *data_of_tell);  /* an event for all who look on; takes data */
     void *data_of_tell;
 
     struct lesson *lessons;

@@ -71,7 +71,8 @@ uint64_t effect_due_ns(uint64_t happened_ns)
 }
 
 /* A sample counts where all of it lies within. */
-static unsigned collect(const struct numbers *numbers, uint64_t from_ns, uint64_t to_ns, enum metric metric, double values[ROOM])
+static unsigned collect(const struct numbers *numbers, uint64_t from_ns, uint64_t to_ns, enum metric metric,
+                        double values[ROOM])
 {
     const struct sample *sample;
     unsigned count = 0;
@@ -99,9 +100,9 @@ static json_t *metric_json(const struct numbers *numbers, uint64_t begun_ns, uin
     unsigned n_before = collect(numbers, begun_ns - WINDOW_NS - NUMBERS_EVERY_NS, begun_ns, metric, before);
     unsigned n_after = collect(numbers, then_ns, then_ns + WINDOW_NS + NUMBERS_EVERY_NS, metric, after);
     struct effect effect = effect_of(before, n_before, after, n_after);
-    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:s}", "name", metric_names[metric], "before", number_json(effect.before),
-                     "after", number_json(effect.after), "low", number_json(effect.low), "high", number_json(effect.high),
-                     "verdict", verdicts[effect.verdict]);
+    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:s}", "name", metric_names[metric], "before",
+                     number_json(effect.before), "after", number_json(effect.after), "low", number_json(effect.low),
+                     "high", number_json(effect.high), "verdict", verdicts[effect.verdict]);
 }
 
 json_t *effect_json(const struct numbers *numbers, uint64_t begun_ns, uint64_t happened_ns, bool disturbed)

@@ -23,8 +23,8 @@ struct seat {
     int lane;                       /* NOBODY: none */
 };
 
-/* What the page shows in a row: one slot after the other, each the lowest lane that is free when it begins. So there are
- * as many as were busy at a time, and a worker that stays keeps its own. */
+/* What the page shows in a row: one slot after the other, each the lowest lane that is free when it begins. So there
+ * are as many as were busy at a time, and a worker that stays keeps its own. */
 struct lane {
     int slot;                       /* that has it, or had it last; NOBODY: none yet */
     bool taken, named;
@@ -449,9 +449,10 @@ static uint8_t largest(const struct share *share)
     return most;
 }
 
-/* A lane with too many events for a picture: in each cell of time the state that took most of it. before: its state when
- * the frame began. */
-static void put_cells(const struct exchange *exchange, struct frame *frame, json_int_t id, struct lane *lane, uint8_t before)
+/* A lane with too many events for a picture: in each cell of time the state that took most of it. before: its state
+ * when the frame began. */
+static void put_cells(const struct exchange *exchange, struct frame *frame, json_int_t id, struct lane *lane,
+                      uint8_t before)
 {
     uint64_t step_ns = MAX((frame->end_ns - frame->begin_ns) / frame->per_lane, 1), at_ns = frame->begin_ns;
     int i = lane->first;
@@ -607,7 +608,8 @@ void exchange_count(const struct exchange *exchange, unsigned *ret_workers, unsi
     }
 }
 
-bool exchange_serving(const struct exchange *exchange, pid_t *ret_pid, const char **ret_strategy, const char **ret_handler)
+bool exchange_serving(const struct exchange *exchange, pid_t *ret_pid, const char **ret_strategy,
+                      const char **ret_handler)
 {
     for (unsigned i = 0; i < SB_GENERATIONS_MAX; i++) {
         const struct board *board = &exchange->boards[i];

@@ -15,8 +15,8 @@ void exchange_free(struct exchange *exchange);
 /* Has the server trace, or not. Nothing is traced at first. */
 void exchange_watch(struct exchange *exchange, bool on);
 
-/* Sees which generations have come and gone; call it several times a second. Returns the pid of one that has died though
- * nobody had it end, 0 for none. */
+/* Sees which generations have come and gone; call it several times a second. Returns the pid of one that has died
+ * though nobody had it end, 0 for none. */
 pid_t exchange_look(struct exchange *exchange);
 
 /* What has happened since the last frame; NULL: no memory. Only while it is watched. */
@@ -29,9 +29,10 @@ json_t *exchange_full(struct exchange *exchange);
 void exchange_count(const struct exchange *exchange, unsigned *ret_workers, unsigned *ret_busy, int *ret_waiting);
 
 /* The generation that serves: false when there is none. */
-bool exchange_serving(const struct exchange *exchange, pid_t *ret_pid, const char **ret_strategy, const char **ret_handler);
+bool exchange_serving(const struct exchange *exchange, pid_t *ret_pid, const char **ret_strategy,
+                      const char **ret_handler);
 
-/* Whether a process is one of the server's that handle requests, and how many workers live in it; it may have ended since. */
+/* How many workers live in a process; 0: it is none of the server's that handle requests. It may have ended since. */
 unsigned exchange_workers_of(const struct exchange *exchange, pid_t pid);
 
 #endif

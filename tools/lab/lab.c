@@ -55,7 +55,8 @@ static int read_built_in(struct director *director)
     director->lessons = calloc(n_lesson_sources + 1, sizeof *director->lessons);
     for (unsigned i = 0; director->lessons && i < n_lesson_sources; i++) {
         const struct lesson_source *source = &lesson_sources[i];
-        if (lesson_parse(source->name, source->text, source->size, &director->lessons[director->n_lessons], why, sizeof why) == 0)
+        if (lesson_parse(source->name, source->text, source->size, &director->lessons[director->n_lessons], why,
+                         sizeof why) == 0)
             director->n_lessons++;
         else
             fprintf(stderr, "switchboard lab: lesson %s: %s\n", source->name, why);
@@ -79,7 +80,8 @@ static int find_lesson(struct director *director, const char *name, const char *
         if (strcmp(director->lessons[i].name, name) == 0)
             return 0;
     if (!strchr(name, '/') && !strchr(name, '.')) {
-        fprintf(stderr, "switchboard lab: there is no lesson '%s': --lesson=help lists them, and ./FILE is one of your own\n",
+        fprintf(stderr,
+                "switchboard lab: there is no lesson '%s': --lesson=help lists them, and ./FILE is one of your own\n",
                 name);
         return 2;
     }

@@ -11,7 +11,8 @@
 
 enum { MEMORY_EVERY = 4 };          /* samples: it is dear to ask for */
 
-const char *const metric_names[METRICS] = { "answers", "p50", "p99", "errors", "cpu", "memory", "switches", "calls", "waiting" };
+const char *const metric_names[METRICS] = { "answers", "p50",      "p99",   "errors", "cpu",
+                                            "memory",  "switches", "calls", "waiting" };
 
 /* --- looking ------------------------------------------------------------------------------------------------------ */
 
@@ -89,7 +90,8 @@ static double for_each(int64_t now, int64_t before, double answers, double unit)
     return now >= 0 && before >= 0 && now >= before && answers > 0 ? (double)(now - before) / unit / answers : NAN;
 }
 
-static double find_lost(const struct numbers *numbers, const struct crowd *crowd, const struct numbers_base *now, double seconds)
+static double find_lost(const struct numbers *numbers, const struct crowd *crowd, const struct numbers_base *now,
+                        double seconds)
 {
     uint64_t answers, largest;
     if (!crowd_sum(crowd, &answers, &largest))
@@ -148,8 +150,8 @@ json_t *numbers_json(const struct numbers *numbers, const struct sample *sample)
 {
     json_t *made = json_pack("{s:o, s:o, s:i, s:i, s:o}", "t",
                              number_json((double)(int64_t)(sample->time_ns - numbers->zero_ns) / 1e6), "ms",
-                             number_json(sample->ms), "workers", (int)sample->workers, "busy", (int)sample->busy, "lost",
-                             number_json(sample->lost));
+                             number_json(sample->ms), "workers", (int)sample->workers, "busy", (int)sample->busy,
+                             "lost", number_json(sample->lost));
     for (unsigned i = 0; made && i < METRICS; i++)
         json_object_set_new(made, metric_names[i], number_json(sample->values[i]));
     return made;

@@ -49,7 +49,7 @@ static const struct argp argp = {
     .args_doc = "[HANDLER [ADDRESS]...]",
     .doc = "Shows a real server at work on a page, and changes it while it serves.\v"
            "It starts the server, callers and the page, whose address it prints; Control-C ends all. HANDLER is play "
-           "without one, ADDRESS a free port of 127.0.0.1, for connections and datagrams. See switchboard-lab(1).",
+           "without one, ADDRESS a free TCP port of 127.0.0.1. See switchboard-lab(1).",
 };
 
 void lab_options_parse(int argc, char **argv, struct lab_options *options)
@@ -58,10 +58,8 @@ void lab_options_parse(int argc, char **argv, struct lab_options *options)
     argument_parse(&argp, argc, argv, options);
     if (!options->words[0])
         options->words[0] = "play";
-    if (!options->words[1]) {
+    if (!options->words[1])
         options->words[1] = "tcp://127.0.0.1:0";
-        options->words[2] = "udp://127.0.0.1:0";
-    }
 }
 
 static void copy(char text[ORDER_TEXT_SIZE], const char *what, const char *given)

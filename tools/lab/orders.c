@@ -3,7 +3,9 @@
 #include <string.h>
 
 const char *const order_kind_names[ORDER_KINDS] = { "short", "talk", "slow", "silent", "datagrams" };
-const char *const order_act_names[ORDER_ACTS] = { "slow", "silent", "burst", "crash", "hold", "release", "kill", "stop" };
+const char *const order_act_names[ORDER_ACTS] = {
+    "slow", "silent", "burst", "crash", "hold", "release", "kill", "stop"
+};
 
 bool order_change_is_empty(const struct order_change *change)
 {

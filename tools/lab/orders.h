@@ -30,8 +30,8 @@ struct order_load {
     char question[ORDER_TEXT_SIZE]; /* without its newline; "": a line that asks for capitals */
 };
 
-enum order_act { ORDER_ONE_SLOW, ORDER_ONE_SILENT, ORDER_BURST, ORDER_CRASH, ORDER_HOLD, ORDER_RELEASE, ORDER_KILL, ORDER_STOP,
-                 ORDER_ACTS };
+enum order_act { ORDER_ONE_SLOW, ORDER_ONE_SILENT, ORDER_BURST, ORDER_CRASH, ORDER_HOLD, ORDER_RELEASE, ORDER_KILL,
+                 ORDER_STOP, ORDER_ACTS };
 
 extern const char *const order_kind_names[ORDER_KINDS], *const order_act_names[ORDER_ACTS];
 

@@ -79,12 +79,12 @@ static char *hello(const struct site *site)
 {
     static const char *const disciplines[] = { "shared", "mutex", "flock", "pass", "reuseport" };
     const struct director *director = site->director;
-    return dump(json_pack(
-        "{s:s, s:o, s:i, s:o, s:O, s:O, s:o, s:o, s:O, s:o, s:o, s:O, s:O}", "version", VERSION, "t", number_json(now_ms(site)),
-        "pid", (int)getpid(), "addresses", addresses_json(director->stage), "handlers", site->handlers, "strategies",
-        site->strategies, "disciplines", catalogue_names(disciplines, 5), "kinds",
-        catalogue_names(order_kind_names, ORDER_KINDS), "lessons", site->lessons, "room", room_json(site), "numbers",
-        history_json(director->numbers), "marks", director->marks, "outcomes", director->outcomes));
+    return dump(json_pack("{s:s, s:o, s:i, s:o, s:O, s:O, s:o, s:o, s:O, s:o, s:o, s:O, s:O}", "version", VERSION, "t",
+                          number_json(now_ms(site)), "pid", (int)getpid(), "addresses", addresses_json(director->stage),
+                          "handlers", site->handlers, "strategies", site->strategies, "disciplines",
+                          catalogue_names(disciplines, 5), "kinds", catalogue_names(order_kind_names, ORDER_KINDS),
+                          "lessons", site->lessons, "room", room_json(site), "numbers", history_json(director->numbers),
+                          "marks", director->marks, "outcomes", director->outcomes));
 }
 
 static char *state(const struct site *site, const char *who)
@@ -100,10 +100,10 @@ static char *room_state(const struct site *site, const char *who)
     const struct director *director = site->director;
     size_t outcomes = json_array_size(director->outcomes);
     json_t *last = outcomes > 0 ? json_incref(json_array_get(director->outcomes, outcomes - 1)) : json_null();
-    return dump(json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:s}", "question", director_question_json(director), "pending",
-                          director_wish_json(director), "votes", votes_speed_json(&director->votes), "errors",
-                          votes_errors_json(&director->votes), "mine", votes_own_json(&director->votes, who), "outcome",
-                          last, "strategy", director->stage->now.strategy));
+    return dump(json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:s}", "question", director_question_json(director),
+                          "pending", director_wish_json(director), "votes", votes_speed_json(&director->votes),
+                          "errors", votes_errors_json(&director->votes), "mine", votes_own_json(&director->votes, who),
+                          "outcome", last, "strategy", director->stage->now.strategy));
 }
 
 /* Takes the text. */
@@ -199,9 +199,11 @@ static const char *ask_load(struct site *site, const json_t *body)
     char kind[ORDER_TEXT_SIZE];
     strcpy(kind, order_kind_names[load.kind]);
     if (!take_word(body, "kind", kind) || !take_number(body, "callers", ORDER_CALLERS_MAX, &callers) ||
-        !take_number(body, "rate", ORDER_RATE_MAX, &rate) || !take_number(body, "think_ms", ORDER_THINK_MS_MAX, &think_ms) ||
-        !take_word(body, "question", load.question) || order_find(order_kind_names, ORDER_KINDS, kind) < 0)
-        return "a load has a kind, up to 10000 callers, a rate up to 1000000, up to 60000 ms to think, and a question of one "
+        !take_number(body, "rate", ORDER_RATE_MAX, &rate) ||
+        !take_number(body, "think_ms", ORDER_THINK_MS_MAX, &think_ms) || !take_word(body, "question", load.question) ||
+        order_find(order_kind_names, ORDER_KINDS, kind) < 0)
+        return "a load has a kind, up to 10000 callers, a rate up to 1000000, up to 60000 ms to think, and a question "
+               "of one "
                "short line";
     load.kind = (enum order_kind)order_find(order_kind_names, ORDER_KINDS, kind);
     load.callers = (unsigned)callers;
@@ -253,8 +255,9 @@ static const char *take_vote(struct site *site, const json_t *body, const char *
     int how_many = order_find(vote_errors_names, VOTE_ERRORS, errors ? errors : "");
     if (which < 0 || how_many < 0)
         return "a vote is faster, slower or same, and none or some";
-    return director_vote(site->director, who, (enum vote_speed)which, (enum vote_errors)how_many) ? NULL
-                                                                                                  : site->director->said;
+    return director_vote(site->director, who, (enum vote_speed)which, (enum vote_errors)how_many)
+               ? NULL
+               : site->director->said;
 }
 
 static const char *ask_record(struct site *site, const json_t *body)
@@ -287,7 +290,8 @@ static const struct {
     { "/ask", ask_asking }, { "/lesson", ask_lesson }, { "/record", ask_record },
 };
 
-static const char *find_and_ask(struct site *site, const struct web_request *request, const json_t *body, bool *ret_found)
+static const char *find_and_ask(struct site *site, const struct web_request *request, const json_t *body,
+                                bool *ret_found)
 {
     *ret_found = true;
     if (strcmp(request->path, "/vote") == 0)

@@ -150,7 +150,8 @@ static int bury(struct stage *stage)
 
 int stage_start(struct stage *stage, const struct stage_plan *plan)
 {
-    *stage = (struct stage){ .stdout_fd = -1, .calls_fd = -1, .switches_fd = -1, .now = plan->play, .next = plan->play };
+    *stage = (struct stage){ .stdout_fd = -1, .calls_fd = -1, .switches_fd = -1, .now = plan->play,
+                             .next = plan->play };
     int r = launch(stage, plan);
     if (r < 0) {
         fprintf(stderr, "switchboard lab: cannot start a server: %s\n", strerror(-r));
@@ -180,7 +181,8 @@ static void set_option(struct stage_play *play, const char *option)
     play->n_options += i == play->n_options;
 }
 
-/* As `switch` does it: another handler begins without options. A strategy with another number is the server's to name. */
+/* As `switch` does it: another handler begins without options. A strategy with another number is the server's to
+ * name. */
 static void foresee(struct stage_play *play, const struct order_change *wanted)
 {
     if (wanted->handler[0] && strcmp(wanted->handler, play->handler) != 0)
@@ -222,7 +224,8 @@ bool stage_change(struct stage *stage, const struct order_change *wanted, char *
     const char *words[CHANGE_WORDS_MAX + 1];
     char pid[16];
     if (stage->pid == 0 || stage->changing) {
-        snprintf(why, why_size, "%s", stage->pid == 0 ? "the server has ended" : "the change before is still under way");
+        snprintf(why, why_size, "%s",
+                 stage->pid == 0 ? "the server has ended" : "the change before is still under way");
         return false;
     }
     stage->next = stage->now;

@@ -1,4 +1,5 @@
-/* The server on the stage: `switchboard serve`, which the lab starts and ends, and changes by `switchboard switch` only. */
+/* The server on the stage: `switchboard serve`, which the lab starts and ends, and changes by `switchboard switch`
+ * only. */
 #ifndef LAB_STAGE_H
 #define LAB_STAGE_H
 
@@ -34,8 +35,8 @@ struct stage {
     bool changing;
 };
 
-/* Starts it, and waits until it listens; a Control-C is not for it, and it dies with this process. Its standard error is
- * ours. Returns 0, or the exit status that the lab deserves: what went wrong has been said. */
+/* Starts it, and waits until it listens; a Control-C is not for it, and it dies with this process. Its standard error
+ * is ours. Returns 0, or the exit status that the lab deserves: what went wrong has been said. */
 int stage_start(struct stage *stage, const struct stage_plan *plan);
 
 /* Has it become another one; false, with a sentence: a change is under way, or it has ended. */

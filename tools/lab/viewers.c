@@ -59,7 +59,8 @@ struct MHD_Response *viewers_add(struct viewers *viewers, struct MHD_Connection 
         return NULL;
     *viewer = (struct viewer){ .viewers = viewers, .connection = connection, .fresh = true };
     snprintf(viewer->who, sizeof viewer->who, "%s", who);
-    struct MHD_Response *response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_SIZE, read_some, viewer, leave);
+    struct MHD_Response *response =
+        MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_SIZE, read_some, viewer, leave);
     if (!response) {
         free(viewer);
         return NULL;

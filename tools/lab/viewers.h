@@ -24,7 +24,8 @@ void viewers_init(struct viewers *viewers, unsigned most);
  * viewer_who(); "" or an identity that outlives nothing. The viewer is fresh. */
 struct MHD_Response *viewers_add(struct viewers *viewers, struct MHD_Connection *connection, const char *who);
 
-/* One that has been told nothing yet, or has missed something, and is to be told everything; NULL: none. It counts as told. */
+/* One that has been told nothing yet, or has missed something, and is to be told everything; NULL: none. It counts as
+ * told. */
 struct viewer *viewers_next_fresh(struct viewers *viewers);
 const char *viewer_who(const struct viewer *viewer);
 

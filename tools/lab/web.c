@@ -55,7 +55,8 @@ bool web_queue(struct MHD_Connection *connection, unsigned status, struct MHD_Re
 
 static bool answer_text(struct MHD_Connection *connection, unsigned status, const char *type, const char *text)
 {
-    return web_queue(connection, status, MHD_create_response_from_buffer(strlen(text), (void *)text, MHD_RESPMEM_MUST_COPY), type);
+    return web_queue(connection, status,
+                     MHD_create_response_from_buffer(strlen(text), (void *)text, MHD_RESPMEM_MUST_COPY), type);
 }
 
 bool web_answer(const struct web_request *request, unsigned status, const char *json)
@@ -163,9 +164,11 @@ static const struct web_file *find_file(const struct web *web, const char *path)
     return NULL;
 }
 
-static bool send_file(const struct web *web, struct MHD_Connection *connection, const struct web_file *file, const char *who)
+static bool send_file(const struct web *web, struct MHD_Connection *connection, const struct web_file *file,
+                      const char *who)
 {
-    struct MHD_Response *response = MHD_create_response_from_buffer(file->size, (void *)file->bytes, MHD_RESPMEM_PERSISTENT);
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(file->size, (void *)file->bytes, MHD_RESPMEM_PERSISTENT);
     char key[WEB_KEY_SIZE];
     if (!web->site.needs_token && !who[0]) {
         web_make_key(key);
@@ -194,8 +197,9 @@ static bool decide(const struct web *web, const struct web_request *request)
     if (web->site.needs_token && !request->body && token && is_key(token, web->token))
         return let_in(web, connection);
     if (web->site.needs_token && !is_key(request->who, web->token))
-        return turn_away(connection, MHD_HTTP_FORBIDDEN,
-                         "The address with the token is needed once: 'switchboard lab' has printed it where it was started.\n");
+        return turn_away(
+            connection, MHD_HTTP_FORBIDDEN,
+            "The address with the token is needed once: 'switchboard lab' has printed it where it was started.\n");
     if (request->body && !is_own_origin(connection))
         return turn_away(connection, MHD_HTTP_FORBIDDEN, "Only the page itself may ask for that.\n");
     return serve(web, request);

@@ -1,7 +1,7 @@
 /* A site over HTTP, and who may have what: libmicrohttpd, run by the lab's own loop.
  *
- * A request's Host must be a number or localhost with the site's port, so that no name of somebody else's can be made to
- * mean this machine (DNS rebinding); a POST's Origin must be the site itself. */
+ * A request's Host must be a number or localhost with the site's port, so that no name of somebody else's can be made
+ * to mean this machine (DNS rebinding); a POST's Origin must be the site itself. */
 #ifndef LAB_WEB_H
 #define LAB_WEB_H
 

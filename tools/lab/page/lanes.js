@@ -165,11 +165,19 @@ function newestGeneration() {
     return Math.max(...generations.keys());
 }
 
+/* Loops have lanes of their own. */
+function loopsBefore(lane) {
+    let count = 0;
+    for (let id = lane.generation * GENERATION; id < lane.id; id++)
+        count += lanes.get(id)?.owner()?.accepts ?? 0;
+    return count;
+}
+
 /* A loop that accepts is a worker; what it makes for a request has the name of its strategy. */
 function workerName(lane, owner) {
     const parts = generations.get(lane.generation)?.strategy.split("+") ?? [];
     if (owner?.accepts === 0 && parts.length)
-        return `${parts.at(-1).split(":")[0]} ${lane.id % GENERATION + 1}`;
+        return `${parts.at(-1).split(":")[0]} ${lane.id % GENERATION + 1 - loopsBefore(lane)}`;
     return say("worker", (owner?.worker ?? lane.id % GENERATION) + 1);
 }
 

@@ -181,9 +181,11 @@ const WORDS = {
     doneStop: [pid => `Process ${pid} was stopped for 2 s`, pid => `进程 ${pid} 被停住 2 秒`],
     doneDied: [pid => `The server's process ${pid} died`, pid => `服务器进程 ${pid} 意外死亡`],
     doneLesson: [(title, step) => `Lesson: ${title}, step ${step}`, (title, step) => `课程：${title}，第 ${step} 步`],
-    loadClosed: [(callers, kind, think) => `${callers} callers, ${kind}, think ${think} ms`,
+    loadClosed: [(callers, kind, think) =>
+                     `${callers} ${callers === 1 ? "caller" : "callers"}, ${kind}, think ${think} ms`,
                  (callers, kind, think) => `${callers} 个客户端，${kind}，思考 ${think} 毫秒`],
-    loadOpen: [(callers, kind, rate) => `${callers} callers, ${kind}, ${rate} requests a second`,
+    loadOpen: [(callers, kind, rate) =>
+                   `${callers} ${callers === 1 ? "caller" : "callers"}, ${kind}, ${rate} requests a second`,
                (callers, kind, rate) => `${callers} 个客户端，${kind}，每秒 ${rate} 个请求`],
     markChange: ["change", "改变"],
     markLoad: ["load", "负载"],
