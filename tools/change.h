@@ -4,7 +4,7 @@
 
 #include <sys/types.h>
 
-#define CHANGE_WORDS_MAX 24
+#define CHANGE_WORDS_MAX 32
 
 struct change {
     pid_t pid;              /* the command; 0: none runs */

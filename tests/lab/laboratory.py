@@ -18,12 +18,12 @@ SWITCHBOARD = os.environ['SWITCHBOARD']
 
 
 class Laboratory:
-    """Until the test ends; then nothing of it may be left."""
+    """Until the test ends; then nothing of it may be left. under: a command that becomes it."""
 
-    def __init__(self, test, *arguments):
+    def __init__(self, test, *arguments, under=()):
         self.test = test
         self.errors = tempfile.TemporaryFile()
-        self.process = subprocess.Popen(following(SWITCHBOARD, 'lab', *arguments), stdout=subprocess.PIPE,
+        self.process = subprocess.Popen(following(*under, SWITCHBOARD, 'lab', *arguments), stdout=subprocess.PIPE,
                                         stderr=self.errors, text=True)
         self.all, self.expected, self.said_at_end = [], 0, ''
         test.addCleanup(self.end)
@@ -137,7 +137,7 @@ class Events:
         self.socket = self.connection.sock
         self.answer = self.connection.getresponse()
         self.status = self.answer.status
-        self.last, self.all, self.lanes = {}, {'mark': [], 'outcome': [], 'frame': []}, {}
+        self.last, self.all, self.lanes, self.names = {}, {'mark': [], 'outcome': [], 'frame': []}, {}, {}
         self.thread = threading.Thread(target=self.read)
         self.ended = False
 
@@ -178,9 +178,10 @@ class Events:
         self.last[name] = data
 
     def take_frame(self, frame):
-        """lanes: lane -> its state now."""
+        """lanes: lane -> its state now; names: lane -> the pid that has it."""
         if frame['full']:
-            self.lanes = {}
+            self.lanes, self.names = {}, {}
+        self.names.update({lane: pid for lane, _, pid, _, _ in frame['lanes']})
         events = frame['events']
         for i in range(0, len(events), 4):
             self.lanes[events[i]] = events[i + 2]

@@ -2,7 +2,8 @@
 """Makes the README's pictures of the lab, or looks at every lesson.
 
     tests/lab/pictures.py BUILD                 writes tools/lab/pictures/lab.png and room.png
-    tests/lab/pictures.py BUILD FOLDER          writes each lesson's first and last step, on a projector and on a phone
+    tests/lab/pictures.py BUILD FOLDER [NAME...]    writes the first and last step of these lessons, or of all, on a
+                                                projector and on a phone
 """
 import json
 import os
@@ -74,7 +75,7 @@ def make_pictures(browser, folder):
 def look_at_lessons(browser, folder):
     done = subprocess.run([os.environ['SWITCHBOARD'], 'lab', '--lesson=help'], check=True, capture_output=True,
                           text=True)
-    for name in [line.split()[0] for line in done.stdout.splitlines()]:
+    for name in sys.argv[3:] or [line.split()[0] for line in done.stdout.splitlines()]:
         stage = Stage()
         try:
             lab = Laboratory(stage, f'--lesson={name}', '--room=127.0.0.1:0')

@@ -167,7 +167,9 @@ bool crowd_look(struct crowd *crowd)
             continue;
         generator_wait(&lot->generator, why, sizeof why);
         if (why[0])
-            fprintf(stderr, "switchboard lab: callers could not call: %s\n", why);
+            memcpy(crowd->why, why, sizeof why);
+        if (why[0] && lot->task == CROWD_LOAD && !lot->leaves)
+            crowd->load.callers = 0;
         add(&crowd->gone, lot->generator.result);
         generator_free(&lot->generator);
         any = true;

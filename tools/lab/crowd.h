@@ -29,6 +29,7 @@ struct crowd {
     struct order_load load;
     struct crowd_lot lots[CROWD_LOTS_MAX];
     struct crowd_totals gone;       /* of lots that have ended */
+    char why[LOAD_WHY_SIZE];        /* why the last one that could not call could not; "": none since it was looked at */
 };
 
 /* Sends another load in the place of the one there is; false with a sentence. callers 0: only sends it away. */

@@ -57,36 +57,60 @@ static void disturb(struct director *director)
             director->effects[i].disturbed |= now_ns > director->effects[i].happened_ns + 1000000;
 }
 
-static bool was_disturbed(const struct director *director)
+/* Whether anything was done in the window before, but what belongs to the same orders. */
+static bool was_disturbed(const struct director *director, uint64_t begun_ns)
 {
-    uint64_t since_ns = clock_ns() - EFFECT_SECONDS * UINT64_C(1000000000);
-    double since_ms = (double)(int64_t)(since_ns - director->zero_ns) / 1e6;
-    size_t n = json_array_size(director->marks);
-    const json_t *last = n > 0 ? json_array_get(director->marks, n - 1) : NULL;
-    return last && json_number_value(json_object_get(last, "t")) > since_ms;
+    double from = (double)(int64_t)(begun_ns - EFFECT_WINDOW_NS - director->zero_ns) / 1e6;
+    double until = (double)(int64_t)(director->orders_ns - director->zero_ns) / 1e6;
+    size_t n;
+    const json_t *mark;
+    json_array_foreach(director->marks, n, mark) {
+        const char *what = json_string_value(json_object_get(mark, "what"));
+        double t = json_number_value(json_object_get(mark, "t"));
+        if (t >= from && t < until && strcmp(what, "lesson") != 0 && strcmp(what, "died") != 0)
+            return true;
+    }
+    return false;
+}
+
+static bool is_asked_about(const struct director *director, const json_t *mark)
+{
+    const char *what = json_string_value(json_object_get(mark, "what")), *about = director->asked_about;
+    bool acts = strcmp(what, "change") != 0 && strcmp(what, "load") != 0;
+    return director->votes_of_orders && (about[0] ? strcmp(what, about) == 0 : acts);
+}
+
+static void forget_votes(struct director *director)
+{
+    json_decref(director->votes_of_orders);
+    director->votes_of_orders = NULL;
 }
 
 static void expect_effect(struct director *director, json_t *mark, uint64_t begun_ns, bool disturbed)
 {
+    json_t *votes = NULL;
+    if (is_asked_about(director, mark)) {
+        votes = director->votes_of_orders;
+        director->votes_of_orders = NULL;
+    }
     for (unsigned i = 0; i < DIRECTOR_EFFECTS_MAX; i++) {
         struct director_effect *effect = &director->effects[i];
         if (effect->happened_ns > 0)
             continue;
         *effect = (struct director_effect){ .begun_ns = begun_ns, .happened_ns = clock_ns(), .disturbed = disturbed,
-                                            .mark = json_incref(mark), .votes = director->votes_of_change };
-        director->votes_of_change = NULL;
+                                            .mark = json_incref(mark), .votes = votes };
         return;
     }
+    json_decref(votes);
 }
 
 /* Takes the mark, whose t is now. begun_ns: of what has an effect to be waited for; 0: it has none. */
 static void mark(struct director *director, json_t *made, uint64_t begun_ns)
 {
-    bool disturbed = was_disturbed(director);
     json_object_set_new(made, "t", number_json(now_ms(director)));
     if (begun_ns > 0) {
         disturb(director);
-        expect_effect(director, made, begun_ns, disturbed);
+        expect_effect(director, made, begun_ns, was_disturbed(director, begun_ns));
     }
     keep(director->marks, made);
     director->tell("mark", made, director->data_of_tell);
@@ -209,7 +233,8 @@ static json_t *said_json(const struct director *director)
 json_t *director_state(const struct director *director, const char *who)
 {
     json_t *lesson = director->lesson < 0 ? json_null()
-                   : json_pack("{s:s, s:i}", "name", director->lessons[director->lesson].name, "step", director->step);
+                   : json_pack("{s:o, s:i}", "name", text_json(director->lessons[director->lesson].name), "step",
+                               director->step);
     return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "t", number_json(now_ms(director)), "server",
                      server_json(director), "load", director_load_json(&director->crowd->load), "beside",
                      beside_json(director->crowd), "stopped", stopped_json(director), "ask", ask_json(director, who),
@@ -233,7 +258,7 @@ json_t *director_lessons_json(const struct director *director)
     json_t *list = json_array();
     for (unsigned i = 0; i < director->n_lessons; i++) {
         const struct lesson *lesson = &director->lessons[i];
-        json_array_append_new(list, json_pack("{s:s, s:o, s:o, s:o}", "name", lesson->name, "title",
+        json_array_append_new(list, json_pack("{s:o, s:o, s:o, s:o}", "name", text_json(lesson->name), "title",
                                               lesson_text_json(&lesson->title), "source",
                                               lesson->source ? json_string(lesson->source) : json_null(), "steps",
                                               steps_json(lesson)));
@@ -245,8 +270,10 @@ json_t *director_lessons_json(const struct director *director)
 
 static void take_votes(struct director *director)
 {
-    json_decref(director->votes_of_change);
-    director->votes_of_change = director->votes.count > 0 ? votes_json(&director->votes) : NULL;
+    const struct director_orders *orders = &director->pending;
+    forget_votes(director);
+    director->votes_of_orders = director->votes.count > 0 ? votes_json(&director->votes) : NULL;
+    director->asked_about = !order_change_is_empty(&orders->change) ? "change" : orders->n_acts > 0 ? "" : "load";
 }
 
 static bool start_change(struct director *director, const struct order_change *change)
@@ -270,17 +297,38 @@ static bool wait_for_votes(struct director *director, const struct director_orde
     return true;
 }
 
+static bool set_load(struct director *director, const struct order_load *load)
+{
+    char why[256];
+    if (!crowd_set(director->crowd, director->stage, load, why, sizeof why))
+        return say(director, false, "%s", why);
+    mark(director, json_pack("{s:s, s:o}", "what", "load", "load", director_load_json(load)), clock_ns());
+    director->changed = true;
+    return true;
+}
+
+static bool send_callers(struct director *director, enum order_act act)
+{
+    char why[256];
+    if (!crowd_act(director->crowd, director->stage, act, why, sizeof why))
+        return say(director, false, "%s", why);
+    mark(director, json_pack("{s:s}", "what", order_act_names[act]), clock_ns());
+    director->changed = true;
+    return true;
+}
+
 static bool act_each(struct director *director, const enum order_act *acts, unsigned count)
 {
     bool done = true;
     for (unsigned i = 0; done && i < count; i++)
-        done = director_act(director, acts[i], 0);
+        done = send_callers(director, acts[i]);
     return done;
 }
 
 static bool carry_out(struct director *director, const struct director_orders *orders)
 {
-    if (orders->has_load && !director_load(director, &orders->load))
+    director->orders_ns = clock_ns();
+    if (orders->has_load && !set_load(director, &orders->load))
         return false;
     if (order_change_is_empty(&orders->change))
         return act_each(director, orders->acts, orders->n_acts);
@@ -311,8 +359,12 @@ bool director_go(struct director *director)
 {
     if (!director->has_pending)
         return say(director, false, "no change is waiting");
+    if (director->stage->changing)
+        return say(director, false, "the change before is still under way");
     take_votes(director);
     bool done = carry_out(director, &director->pending);
+    if (!done)
+        forget_votes(director);
     stop_waiting(director);
     return done;
 }
@@ -332,14 +384,14 @@ bool director_ask(struct director *director, bool on)
     return true;
 }
 
-bool director_vote(struct director *director, const char *who, enum vote_speed speed, enum vote_errors errors)
+const char *director_vote(struct director *director, const char *who, enum vote_speed speed, enum vote_errors errors)
 {
     if (!director->has_pending)
-        return say(director, false, "nothing is asked at this moment");
+        return "nothing is asked at this moment";
     if (!votes_take(&director->votes, who, speed, errors))
-        return say(director, false, "there is no room for another vote");
+        return "there is no room for another vote";
     director->changed = true;
-    return true;
+    return NULL;
 }
 
 /* An old one that serves no more adds to another number than the new one. */
@@ -352,20 +404,31 @@ static void begin_sum(struct director *director)
         crowd_set(director->crowd, director->stage, &load, why, sizeof why);
 }
 
+/* What a number of workers has made of a strategy the scoreboard tells. */
+static void see_what_serves(struct director *director)
+{
+    const char *strategy, *handler;
+    pid_t pid;
+    if (exchange_serving(director->exchange, &pid, &strategy, &handler))
+        snprintf(director->stage->now.strategy, ORDER_TEXT_SIZE, "%s", strategy);
+}
+
 static void look_for_change(struct director *director)
 {
+    static const char command[] = "switchboard switch: ";
     struct stage *stage = director->stage;
     const struct stage_play before = stage->now;
     if (!stage_look(stage))
         return;
-    const char *said = stage->change.text;
+    const char *said = stage->change.text + (strncmp(stage->change.text, command, strlen(command)) == 0
+                                             ? strlen(command) : 0);
     if (stage->change.status != 0) {
         say(director, false, "%s", said);
-        json_decref(director->votes_of_change);
-        director->votes_of_change = NULL;
+        forget_votes(director);
         director->n_following = 0;
         return;
     }
+    see_what_serves(director);
     begin_sum(director);
     say(director, true, "%s", said);
     mark(director,
@@ -379,12 +442,17 @@ static void look_for_change(struct director *director)
 
 bool director_load(struct director *director, const struct order_load *load)
 {
-    char why[256];
-    if (!crowd_set(director->crowd, director->stage, load, why, sizeof why))
-        return say(director, false, "%s", why);
-    mark(director, json_pack("{s:s, s:o}", "what", "load", "load", director_load_json(load)), clock_ns());
-    director->changed = true;
-    return true;
+    director->orders_ns = clock_ns();
+    return set_load(director, load);
+}
+
+static void look_for_callers(struct director *director)
+{
+    struct crowd *crowd = director->crowd;
+    director->changed |= crowd_look(crowd);
+    if (crowd->why[0])
+        say(director, false, "there are callers that could not call: %s", crowd->why);
+    crowd->why[0] = '\0';
 }
 
 /* --- processes ---------------------------------------------------------------------------------------------------- */
@@ -414,8 +482,18 @@ static bool kill_worker(struct director *director, pid_t pid)
                        : say(director, true, "process %d was killed", (int)pid);
 }
 
+static bool is_stopped(const struct director *director, pid_t pid)
+{
+    for (unsigned i = 0; i < director->n_stopped; i++)
+        if (director->stopped[i].pid == pid)
+            return true;
+    return false;
+}
+
 static bool stop_worker(struct director *director, pid_t pid)
 {
+    if (is_stopped(director, pid))
+        return say(director, false, "process %d is stopped already", (int)pid);
     if (director->n_stopped == DIRECTOR_STOPPED_MAX)
         return say(director, false, "so many processes are stopped already: wait two seconds");
     int pid_fd = open_worker(director, pid);
@@ -439,14 +517,10 @@ static void let_go(struct director *director, unsigned n)
 
 bool director_act(struct director *director, enum order_act act, pid_t pid)
 {
-    char why[256];
+    director->orders_ns = clock_ns();
     if (act == ORDER_KILL || act == ORDER_STOP)
         return act == ORDER_KILL ? kill_worker(director, pid) : stop_worker(director, pid);
-    if (!crowd_act(director->crowd, director->stage, act, why, sizeof why))
-        return say(director, false, "%s", why);
-    mark(director, json_pack("{s:s}", "what", order_act_names[act]), clock_ns());
-    director->changed = true;
-    return true;
+    return send_callers(director, act);
 }
 
 /* --- lessons ------------------------------------------------------------------------------------------------------ */
@@ -472,8 +546,8 @@ static bool enter(struct director *director, const struct lesson_step *step)
 bool director_lesson(struct director *director, const char *name, unsigned step)
 {
     int found = name ? find_lesson(director, name) : -1;
-    stop_waiting(director);
     if (!name) {
+        stop_waiting(director);
         director->lesson = director->step = -1;
         return true;
     }
@@ -481,9 +555,10 @@ bool director_lesson(struct director *director, const char *name, unsigned step)
         return say(director, false, "there is no such lesson, or no such step in it");
     if (director->stage->changing)
         return say(director, false, "the change before is still under way");
+    stop_waiting(director);
     director->lesson = found;
     director->step = (int)step;
-    mark(director, json_pack("{s:s, s:s, s:i}", "what", "lesson", "name", name, "step", (int)step), 0);
+    mark(director, json_pack("{s:s, s:o, s:i}", "what", "lesson", "name", text_json(name), "step", (int)step), 0);
     return enter(director, &director->lessons[found].steps[step]);
 }
 
@@ -496,9 +571,9 @@ void director_look(struct director *director)
     for (unsigned i = director->n_stopped; i-- > 0;)
         if (clock_ns() >= director->stopped[i].until_ns)
             let_go(director, i);
-    look_for_change(director);
-    director->changed |= crowd_look(director->crowd);
     died = exchange_look(director->exchange);
+    look_for_change(director);
+    look_for_callers(director);
     if (died > 0)
         mark(director, json_pack("{s:s, s:i}", "what", "died", "pid", (int)died), 0);
     if (was_up && director->stage->pid == 0)
@@ -514,7 +589,7 @@ void director_finish(struct director *director)
         json_decref(director->effects[i].mark);
         json_decref(director->effects[i].votes);
     }
-    json_decref(director->votes_of_change);
+    json_decref(director->votes_of_orders);
     json_decref(director->marks);
     json_decref(director->outcomes);
     for (unsigned i = 0; i < director->n_lessons; i++)

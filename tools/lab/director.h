@@ -53,8 +53,9 @@ struct director {
     unsigned n_following;
     const struct lesson_text *question;     /* NULL: none but the usual one */
     struct votes votes;
-    json_t *votes_of_change;        /* of the change that is under way; NULL: nobody was asked */
-    uint64_t change_begun_ns;
+    json_t *votes_of_orders;        /* on what is being carried out, until its outcome has them; NULL: nobody was asked */
+    const char *asked_about;        /* the mark whose outcome that is: "change", "load", or "": an act's */
+    uint64_t orders_ns, change_begun_ns;    /* when what is done now was ordered; when its change was begun */
 
     struct { pid_t pid; int pid_fd; uint64_t until_ns; } stopped[DIRECTOR_STOPPED_MAX];
     unsigned n_stopped;
@@ -69,14 +70,16 @@ struct director {
 void director_begin(struct director *director);
 void director_finish(struct director *director);
 
-/* Each does what it is asked, and tells; false, with a sentence in director->said, when it cannot. `who` votes. */
+/* Each does what it is asked, and tells; false, with a sentence in director->said, when it cannot. */
 bool director_change(struct director *director, const struct order_change *change);
 bool director_go(struct director *director);
 bool director_cancel(struct director *director);
 bool director_load(struct director *director, const struct order_load *load);
 bool director_act(struct director *director, enum order_act act, pid_t pid);
 bool director_ask(struct director *director, bool on);
-bool director_vote(struct director *director, const char *who, enum vote_speed speed, enum vote_errors errors);
+
+/* The class may say what it likes, but not on the page: NULL, or why it does not count. */
+const char *director_vote(struct director *director, const char *who, enum vote_speed speed, enum vote_errors errors);
 
 /* name NULL: ends it. */
 bool director_lesson(struct director *director, const char *name, unsigned step);

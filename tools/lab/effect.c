@@ -2,8 +2,6 @@
 
 #include <math.h>
 
-#define WINDOW_NS (EFFECT_SECONDS * UINT64_C(1000000000))
-
 enum { ROOM = 64 };
 
 /* --- two samples -------------------------------------------------------------------------------------------------- */
@@ -67,7 +65,7 @@ struct effect effect_of(const double *before, unsigned n_before, const double *a
 
 uint64_t effect_due_ns(uint64_t happened_ns)
 {
-    return happened_ns + EFFECT_SETTLE_NS + WINDOW_NS + NUMBERS_EVERY_NS;
+    return happened_ns + EFFECT_SETTLE_NS + EFFECT_WINDOW_NS;
 }
 
 /* A sample counts where all of it lies within. */
@@ -87,7 +85,7 @@ static double count_failed(const struct numbers *numbers, uint64_t from_ns, uint
     const struct sample *sample;
     double failed = 0;
     for (unsigned n = 0; (sample = numbers_get(numbers, n)) != NULL; n++)
-        if (sample->time_ns >= from_ns && sample->time_ns <= to_ns)
+        if (sample->time_ns - (uint64_t)(sample->ms * 1e6) >= from_ns && sample->time_ns <= to_ns)
             failed += sample->values[METRIC_ERRORS];
     return failed;
 }
@@ -97,8 +95,8 @@ static json_t *metric_json(const struct numbers *numbers, uint64_t begun_ns, uin
     static const char *const verdicts[] = { "unknown", "close", "less", "more" };
     double before[ROOM], after[ROOM];
     uint64_t then_ns = happened_ns + EFFECT_SETTLE_NS;
-    unsigned n_before = collect(numbers, begun_ns - WINDOW_NS - NUMBERS_EVERY_NS, begun_ns, metric, before);
-    unsigned n_after = collect(numbers, then_ns, then_ns + WINDOW_NS + NUMBERS_EVERY_NS, metric, after);
+    unsigned n_before = collect(numbers, begun_ns - EFFECT_WINDOW_NS, begun_ns, metric, before);
+    unsigned n_after = collect(numbers, then_ns, then_ns + EFFECT_WINDOW_NS, metric, after);
     struct effect effect = effect_of(before, n_before, after, n_after);
     return json_pack("{s:s, s:o, s:o, s:o, s:o, s:s}", "name", metric_names[metric], "before",
                      number_json(effect.before), "after", number_json(effect.after), "low", number_json(effect.low),

@@ -8,6 +8,9 @@
 #define EFFECT_SETTLE_NS 1000000000 /* between the change and the second window */
 #define EFFECT_LEAST 4              /* samples of a window that has anything to say */
 
+/* A window, and what of a sample at its edge may lie outside of it. */
+#define EFFECT_WINDOW_NS (EFFECT_SECONDS * UINT64_C(1000000000) + NUMBERS_EVERY_NS)
+
 enum effect_verdict { EFFECT_UNKNOWN, EFFECT_CLOSE, EFFECT_LESS, EFFECT_MORE };
 
 struct effect {

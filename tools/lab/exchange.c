@@ -1,5 +1,6 @@
 #include "exchange.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/param.h>
@@ -28,6 +29,7 @@ struct seat {
 struct lane {
     int slot;                       /* that has it, or had it last; NOBODY: none yet */
     bool taken, named;
+    bool fresh;                     /* it was there when its board was found: the page does not know of it */
     int pid, tid;                   /* as the page has been told */
     uint32_t worker;
     uint8_t state, told;            /* now; as the page has it */
@@ -181,6 +183,8 @@ static void open_board(struct exchange *exchange, const struct sb_ledger *ledger
     board->lanes = lanes;
     board->board = opened;
     begin_lanes(board);
+    for (unsigned i = 0; i < board->n_lanes; i++)
+        board->lanes[i].fresh = true;
     sb_trace_switch(opened->pid, exchange->watched);
 }
 
@@ -259,8 +263,11 @@ pid_t exchange_look(struct exchange *exchange)
 {
     struct sb_ledger ledger;
     pid_t died = 0;
-    if (sb_ledger_read(exchange->pid, &ledger) < 0)
+    int r = sb_ledger_read(exchange->pid, &ledger);
+    if (r == -ENOENT)
         memset(&ledger, 0, sizeof ledger);
+    else if (r < 0)
+        return 0;       /* it cannot be told at this moment */
     for (unsigned i = 0; i < SB_GENERATIONS_MAX; i++)
         if (ledger.entries[i].state != SB_GENERATION_NONE)
             take_entry(exchange, &ledger, &ledger.entries[i]);
@@ -402,20 +409,29 @@ static void put_event(struct frame *frame, json_int_t id, int64_t at_ns, uint8_t
 }
 
 /* By the slot that had it last. */
-static void name_lane(struct frame *frame, struct board *board, unsigned number, bool always)
+static void put_name(struct frame *frame, const struct board *board, unsigned number)
+{
+    const struct sb_slot *slot = sb_scoreboard_slot(board->board, (unsigned)board->lanes[number].slot);
+    int pid = __atomic_load_n(&slot->pid, __ATOMIC_RELAXED), tid = __atomic_load_n(&slot->tid, __ATOMIC_RELAXED);
+    int worker = (int)__atomic_load_n(&slot->worker, __ATOMIC_RELAXED);
+    json_array_append_new(frame->lanes, json_pack("[I,i,i,i,i]", lane_id(board, number), worker, pid, tid,
+                                                  (int)__atomic_load_n(&slot->accepts, __ATOMIC_RELAXED)));
+}
+
+/* Where the pages do not know it so. */
+static void name_lane(struct frame *frame, struct board *board, unsigned number)
 {
     struct lane *lane = &board->lanes[number];
     const struct sb_slot *slot = sb_scoreboard_slot(board->board, (unsigned)lane->slot);
     int pid = __atomic_load_n(&slot->pid, __ATOMIC_RELAXED), tid = __atomic_load_n(&slot->tid, __ATOMIC_RELAXED);
     uint32_t worker = __atomic_load_n(&slot->worker, __ATOMIC_RELAXED);
-    if (!always && lane->named && lane->pid == pid && lane->tid == tid && lane->worker == worker)
+    if (lane->named && lane->pid == pid && lane->tid == tid && lane->worker == worker)
         return;
     lane->named = true;
     lane->pid = pid;
     lane->tid = tid;
     lane->worker = worker;
-    json_array_append_new(frame->lanes, json_pack("[I,i,i,i,i]", lane_id(board, number), (int)worker, pid, tid,
-                                                  (int)__atomic_load_n(&slot->accepts, __ATOMIC_RELAXED)));
+    put_name(frame, board, number);
 }
 
 static void put_each(const struct exchange *exchange, struct frame *frame, json_int_t id, const struct lane *lane)
@@ -489,7 +505,7 @@ static void put_lane(const struct exchange *exchange, struct frame *frame, struc
 {
     struct lane *lane = &board->lanes[number];
     json_int_t id = lane_id(board, number);
-    name_lane(frame, board, number, false);
+    name_lane(frame, board, number);
     if (lane->count <= frame->per_lane)
         put_each(exchange, frame, id, lane);
     else
@@ -543,6 +559,18 @@ static json_t *finish_frame(const struct exchange *exchange, struct frame *frame
                      frame->lanes, "events", frame->events, "served", frame->served);
 }
 
+static void introduce(struct frame *frame, struct board *board)
+{
+    for (unsigned i = 0; i < board->n_lanes; i++) {
+        struct lane *lane = &board->lanes[i];
+        if (!lane->fresh)
+            continue;
+        lane->fresh = false;
+        name_lane(frame, board, i);
+        put_event(frame, lane_id(board, i), (int64_t)(lane->since_ns - frame->begin_ns), lane->told, lane->port);
+    }
+}
+
 json_t *exchange_frame(struct exchange *exchange)
 {
     struct frame frame;
@@ -551,8 +579,10 @@ json_t *exchange_frame(struct exchange *exchange)
     exchange->n_events = exchange->busy_lanes = 0;
     exchange->missed = 0;
     for (unsigned i = 0; i < SB_GENERATIONS_MAX; i++)
-        if (exchange->boards[i].board)
+        if (exchange->boards[i].board) {
+            introduce(&frame, &exchange->boards[i]);
             take_events(exchange, &exchange->boards[i]);
+        }
     for (unsigned i = 0; i < SB_GENERATIONS_MAX; i++)
         if (exchange->boards[i].board)
             mend(exchange, &exchange->boards[i], now_ns);
@@ -581,10 +611,10 @@ json_t *exchange_full(struct exchange *exchange)
         struct board *board = &exchange->boards[i];
         for (unsigned n = 0; board->board && n < board->n_lanes; n++) {
             struct lane *lane = &board->lanes[n];
-            if (is_gone(lane->state))
+            if (is_gone(lane->told))
                 continue;
-            name_lane(&frame, board, n, true);
-            put_event(&frame, lane_id(board, n), (int64_t)(lane->since_ns - frame.end_ns), lane->state, lane->port);
+            put_name(&frame, board, n);
+            put_event(&frame, lane_id(board, n), (int64_t)(lane->since_ns - frame.end_ns), lane->told, lane->port);
         }
         if (board->board)
             put_generation(&frame, board);

@@ -70,11 +70,23 @@ static void list_lessons(const struct director *director)
         printf("%-10s %s\n", director->lessons[i].name, director->lessons[i].title.in[LESSON_EN]);
 }
 
+/* In the place of a built-in one of the same name: it may be a copy of that. */
+static void add_own(struct director *director, struct lesson own)
+{
+    unsigned i = 0;
+    while (i < director->n_lessons && strcmp(director->lessons[i].name, own.name) != 0)
+        i++;
+    if (i < director->n_lessons)
+        lesson_free(&director->lessons[i]);
+    director->lessons[i] = own;
+    director->n_lessons += i == director->n_lessons;
+}
+
 /* What is no name is a file. *ret_name: of the lesson. */
 static int find_lesson(struct director *director, const char *name, const char **ret_name)
 {
     char why[512];
-    struct lesson *own = &director->lessons[director->n_lessons];
+    struct lesson own;
     *ret_name = name;
     for (unsigned i = 0; i < director->n_lessons; i++)
         if (strcmp(director->lessons[i].name, name) == 0)
@@ -85,12 +97,12 @@ static int find_lesson(struct director *director, const char *name, const char *
                 name);
         return 2;
     }
-    if (lesson_read(name, own, why, sizeof why) < 0) {
+    if (lesson_read(name, &own, why, sizeof why) < 0) {
         fprintf(stderr, "switchboard lab: %s: %s\n", name, why);
         return 1;
     }
-    director->n_lessons++;
-    *ret_name = own->name;
+    *ret_name = own.name;
+    add_own(director, own);
     return 0;
 }
 
@@ -141,18 +153,26 @@ static void go(struct lab *lab)
                                 { .fd = lab->site.room.daemon ? lab->site.room.fd : -1, .events = POLLIN },
                                 { .fd = lab->stage.changing && lab->stage.change.pid > 0 ? lab->stage.change.fd : -1,
                                   .events = POLLIN } };
-        poll(fds, 3, ms);
+        if (poll(fds, 3, ms) > 0 && fds[2].revents)
+            lab->next_look_ns = 0;
     }
 }
 
 /* --- the beginning and the end ------------------------------------------------------------------------------------ */
 
+static const char *wildcard_note(const char *host)
+{
+    bool all = strncmp(host, "0.0.0.0:", 8) == 0 || strncmp(host, "[::]:", 5) == 0;
+    return all ? "  (with this machine's address in the place of the zeroes)" : "";
+}
+
 static void print_addresses(const struct lab *lab)
 {
     char text[SB_ADDRESS_TEXT_SIZE];
-    printf("The lab is at http://%s/?token=%s\n", lab->site.page.host, lab->site.page.token);
+    printf("The lab is at http://%s/?token=%s%s\n", lab->site.page.host, lab->site.page.token,
+           wildcard_note(lab->site.page.host));
     if (lab->site.room.daemon)
-        printf("The class votes at http://%s/\n", lab->site.room.host);
+        printf("The class votes at http://%s/%s\n", lab->site.room.host, wildcard_note(lab->site.room.host));
     for (unsigned i = 0; i < lab->stage.n_addresses; i++)
         printf("The server listens at %s\n", sb_address_format(&lab->stage.addresses[i], text));
     printf("Control-C ends all.\n");
@@ -209,7 +229,7 @@ static int run(struct lab *lab, const struct lab_options *options)
     if (status == 0)
         status = begin(lab, options);
     if (status != 0)
-        return status;
+        return ended ? 0 : status;
     print_addresses(lab);
     if (name)
         director_lesson(&lab->director, name, 0);
@@ -221,9 +241,9 @@ static int run(struct lab *lab, const struct lab_options *options)
 
 static void finish(struct lab *lab)
 {
+    site_stop(&lab->site);
     crowd_finish(&lab->crowd);
     director_finish(&lab->director);
-    site_stop(&lab->site);
     stage_stop(&lab->stage);
     exchange_free(lab->director.exchange);
 }

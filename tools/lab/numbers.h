@@ -31,7 +31,7 @@ struct numbers {
         int64_t calls, switches;
         struct crowd_totals totals;
     } base;
-    long memory_kb;
+    long memory_kb;                 /* 0: not asked for this time */
 };
 
 /* Times count from zero_ns. */

@@ -1,6 +1,7 @@
 #include "record.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 
 int record_begin(struct record *record)
@@ -9,6 +10,7 @@ int record_begin(struct record *record)
     record->file = tmpfile();
     if (!record->file)
         return -errno;
+    fcntl(fileno(record->file), F_SETFD, FD_CLOEXEC);
     record->on = record->empty = true;
     record->size = recording_head_size + recording_tail_size;
     fwrite(recording_head, 1, recording_head_size, record->file);
@@ -51,7 +53,8 @@ void record_end(struct record *record)
     record->on = false;
     fputc(']', record->file);
     fwrite(recording_tail, 1, recording_tail_size, record->file);
-    fflush(record->file);
+    if (fflush(record->file) != 0 || ferror(record->file))
+        record_forget(record);      /* what is not whole cannot be played */
 }
 
 void record_forget(struct record *record)

@@ -1,6 +1,7 @@
 #include "site.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -106,23 +107,21 @@ static char *room_state(const struct site *site, const char *who)
                           "outcome", last, "strategy", director->stage->now.strategy));
 }
 
-/* Takes the text. */
-static void send_text(struct viewer *viewer, const char *event, char *text)
+/* Takes the text. False: it could not be told, and is to be told everything later. */
+static bool send_text(struct viewer *viewer, const char *event, char *text)
 {
-    if (text)
-        viewer_send(viewer, event, text);
+    bool sent = text && viewer_send(viewer, event, text);
     free(text);
+    return sent;
 }
 
 static void welcome(struct site *site)
 {
     struct viewer *viewer;
-    while ((viewer = viewers_next_fresh(&site->viewers)) != NULL) {
-        send_text(viewer, "hello", hello(site));
-        send_text(viewer, "state", state(site, viewer_who(viewer)));
-        send_text(viewer, "frame", dump(exchange_full(site->director->exchange)));
-    }
-    while ((viewer = viewers_next_fresh(&site->voters)) != NULL)
+    for (unsigned i = site->viewers.count; i > 0 && (viewer = viewers_next_fresh(&site->viewers)) != NULL; i--)
+        if (send_text(viewer, "hello", hello(site)) && send_text(viewer, "state", state(site, viewer_who(viewer))))
+            send_text(viewer, "frame", dump(exchange_full(site->director->exchange)));
+    for (unsigned i = site->voters.count; i > 0 && (viewer = viewers_next_fresh(&site->voters)) != NULL; i--)
         send_text(viewer, "room", room_state(site, viewer_who(viewer)));
 }
 
@@ -255,9 +254,7 @@ static const char *take_vote(struct site *site, const json_t *body, const char *
     int how_many = order_find(vote_errors_names, VOTE_ERRORS, errors ? errors : "");
     if (which < 0 || how_many < 0)
         return "a vote is faster, slower or same, and none or some";
-    return director_vote(site->director, who, (enum vote_speed)which, (enum vote_errors)how_many)
-               ? NULL
-               : site->director->said;
+    return director_vote(site->director, who, (enum vote_speed)which, (enum vote_errors)how_many);
 }
 
 static const char *ask_record(struct site *site, const json_t *body)
@@ -268,6 +265,8 @@ static const char *ask_record(struct site *site, const json_t *body)
         record_end(&site->record);
         return NULL;
     }
+    if (!site_is_watched(site))
+        exchange_watch(site->director->exchange, true);
     int r = record_begin(&site->record);
     if (r < 0)
         return strerror(-r);
@@ -330,7 +329,7 @@ static bool send_events(struct viewers *viewers, const struct web_request *reque
 static bool send_recording(struct site *site, const struct web_request *request)
 {
     struct stat status;
-    int fd = site->record.file && !site->record.on ? dup(fileno(site->record.file)) : -1;
+    int fd = site->record.file && !site->record.on ? fcntl(fileno(site->record.file), F_DUPFD_CLOEXEC, 0) : -1;
     if (fd < 0)
         return false;
     if (fstat(fd, &status) < 0) {
@@ -364,11 +363,11 @@ static bool serve_room(const struct web_request *request, void *data)
 int site_start(struct site *site, const char *page, const char *room)
 {
     const struct web_site page_site = { .name = "lab", .files = page_files, .index = "/index.html", .needs_token = true,
-                                        .serve = serve_page, .data = site };
-    const struct web_site room_site = { .name = "room", .files = room_files, .index = "/room.html", .serve = serve_room,
-                                        .data = site };
-    viewers_init(&site->viewers, SITE_VIEWERS_MAX);
-    viewers_init(&site->voters, SITE_VOTERS_MAX);
+                                        .connections_of_one = SITE_CONNECTIONS_OF_ONE, .serve = serve_page, .data = site };
+    const struct web_site room_site = { .name = "room", .files = room_files, .index = "/room.html",
+                                        .connections_of_one = SITE_CONNECTIONS_OF_ONE, .serve = serve_room, .data = site };
+    viewers_init(&site->viewers, SITE_VIEWERS_MAX, SITE_VIEWER_BACKLOG);
+    viewers_init(&site->voters, SITE_VOTERS_MAX, SITE_VOTER_BACKLOG);
     site->handlers = catalogue_handlers();
     site->strategies = catalogue_strategies();
     site->lessons = director_lessons_json(site->director);
@@ -384,8 +383,10 @@ bool site_is_watched(const struct site *site)
 int site_run(struct site *site)
 {
     welcome(site);
-    if (site->director->changed)
+    if (site->director->changed && clock_ns() >= site->next_state_ns) {
+        site->next_state_ns = clock_ns() + SITE_STATE_NS;
         tell_state(site);
+    }
     int page_ms = web_run(&site->page), room_ms = web_run(&site->room);
     return page_ms < 0 || (room_ms >= 0 && room_ms < page_ms) ? room_ms : page_ms;
 }

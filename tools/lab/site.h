@@ -9,6 +9,10 @@
 
 #define SITE_VIEWERS_MAX 16
 #define SITE_VOTERS_MAX 300
+#define SITE_CONNECTIONS_OF_ONE 150         /* of one address: a class may have one for all */
+#define SITE_VIEWER_BACKLOG (4 << 20)       /* bytes that one may be behind; then it misses frames */
+#define SITE_VOTER_BACKLOG (64 << 10)
+#define SITE_STATE_NS 66000000              /* the state is told no more often, whoever votes */
 
 /* Built in by assemble.py. */
 extern const struct web_file page_files[], room_files[];
@@ -19,7 +23,7 @@ struct site {
     struct viewers viewers, voters;
     struct record record;
     json_t *handlers, *strategies, *lessons;
-    bool frames;                    /* somebody looks: frames are made */
+    uint64_t next_state_ns;
 };
 
 /* director is set, and begun. Returns 0 or the exit status, after a sentence. */

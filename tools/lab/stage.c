@@ -158,7 +158,12 @@ int stage_start(struct stage *stage, const struct stage_plan *plan)
         return 1;
     }
     hear(stage);
-    return stage->n_addresses > 0 ? 0 : bury(stage);
+    if (stage->n_addresses > 0) {
+        fcntl(stage->stdout_fd, F_SETFL, O_NONBLOCK);
+        return 0;
+    }
+    kill(stage->pid, SIGTERM);      /* it has ended already, or a Control-C came meanwhile */
+    return bury(stage);
 }
 
 /* --- changes ------------------------------------------------------------------------------------------------------ */
@@ -251,8 +256,19 @@ static bool look_for_change(struct stage *stage)
     return true;
 }
 
+/* What handlers print. */
+static void pass_on(const struct stage *stage)
+{
+    char text[4096];
+    ssize_t size;
+    for (int i = 0; i < 16 && (size = read(stage->stdout_fd, text, sizeof text)) > 0; i++)
+        fwrite(text, 1, (size_t)size, stdout);
+    fflush(stdout);
+}
+
 bool stage_look(struct stage *stage)
 {
+    pass_on(stage);
     if (stage->pid > 0 && waitpid(stage->pid, &stage->status, WNOHANG) == stage->pid)
         stage->pid = 0;
     return look_for_change(stage);

@@ -16,9 +16,9 @@ struct viewer {
     char who[WHO_SIZE];
 };
 
-void viewers_init(struct viewers *viewers, unsigned most)
+void viewers_init(struct viewers *viewers, unsigned most, size_t backlog)
 {
-    *viewers = (struct viewers){ .most = most };
+    *viewers = (struct viewers){ .most = most, .backlog = backlog };
     LIST_INIT(&viewers->list);
 }
 
@@ -91,7 +91,7 @@ static bool make_room(struct viewer *viewer, size_t size)
     if (viewer->size + size <= viewer->room)
         return true;
     size_t room = (viewer->size + size) * 2;
-    char *bytes = viewer->size + size > VIEWERS_BACKLOG_MAX ? NULL : realloc(viewer->bytes, room);
+    char *bytes = viewer->size + size > viewer->viewers->backlog ? NULL : realloc(viewer->bytes, room);
     if (!bytes)
         return false;
     viewer->bytes = bytes;
@@ -100,15 +100,16 @@ static bool make_room(struct viewer *viewer, size_t size)
 }
 
 /* Who cannot be told it is told everything later. */
-void viewer_send(struct viewer *viewer, const char *event, const char *data)
+bool viewer_send(struct viewer *viewer, const char *event, const char *data)
 {
     size_t size = strlen(event) + strlen(data) + sizeof "event: \ndata: \n\n";
     if (!make_room(viewer, size)) {
         viewer->fresh = true;
-        return;
+        return false;
     }
     viewer->size += sprintf(viewer->bytes + viewer->size, "event: %s\ndata: %s\n\n", event, data);
     resume(viewer);
+    return true;
 }
 
 void viewers_send(struct viewers *viewers, const char *event, const char *data)

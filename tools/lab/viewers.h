@@ -7,18 +7,17 @@
 #include <stdbool.h>
 #include <sys/queue.h>
 
-#define VIEWERS_BACKLOG_MAX (4 << 20)       /* bytes that one may be behind; then it misses frames */
-
 struct viewer;
 
 struct viewers {
     LIST_HEAD(, viewer) list;
     unsigned count, most;
+    size_t backlog;                 /* bytes that one may be behind; then it misses what comes, and is told all again */
     bool ends;                      /* all streams come to their end */
 };
 
 /* For at most so many. */
-void viewers_init(struct viewers *viewers, unsigned most);
+void viewers_init(struct viewers *viewers, unsigned most, size_t backlog);
 
 /* A response that goes on for as long as there is something to tell; NULL: too many, or no memory. who: told back by
  * viewer_who(); "" or an identity that outlives nothing. The viewer is fresh. */
@@ -29,8 +28,8 @@ struct MHD_Response *viewers_add(struct viewers *viewers, struct MHD_Connection 
 struct viewer *viewers_next_fresh(struct viewers *viewers);
 const char *viewer_who(const struct viewer *viewer);
 
-/* An event with its data, which is taken even where there is no memory to send it. */
-void viewer_send(struct viewer *viewer, const char *event, const char *data);
+/* An event with its data. False: there is no room or no memory; it is fresh again. */
+bool viewer_send(struct viewer *viewer, const char *event, const char *data);
 void viewers_send(struct viewers *viewers, const char *event, const char *data);
 
 /* Calls tell() for each that is not fresh. */

@@ -43,8 +43,11 @@ function setText(target, text) {
         target.textContent = text;
 }
 
+/* What stands between two `...` is what is typed. */
 function paragraphs(text) {
-    return (text ?? "").split("\n").filter(line => line.trim()).map(line => element("p", null, line));
+    const typed = (part, n) => n % 2 ? element("code", null, part) : part;
+    return (text ?? "").split("\n").filter(line => line.trim())
+        .map(line => element("p", null, line.split("`").map(typed)));
 }
 
 function number(value, digits = 0) {

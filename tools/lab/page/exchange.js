@@ -39,7 +39,7 @@ function denseRows(count, room) {
 
 function fullRows(count, room, width) {
     const rowIn = columns => Math.floor(room / Math.ceil(count / columns));
-    const columns = width < NARROW ? 1 : [1, 2, 3].find(n => rowIn(n) >= 20 || n * 420 > width);
+    const columns = width < NARROW ? 1 : [1, 2, 3].find(n => rowIn(n) >= 20 || n * 420 > width) ?? 3;
     return [columns, Math.max(ROW_MIN, Math.min(ROW_MAX, rowIn(columns)))];
 }
 
@@ -521,6 +521,9 @@ function startExchange() {
 }
 
 on("hello", ({ marks }) => { drawnState.marks = [...marks]; pauseAt(null); });
-on("mark", mark => drawnState.marks.push(mark));
+on("mark", mark => {
+    drawnState.marks.push(mark);
+    drawnState.marks = drawnState.marks.filter(({ t }) => t > (keptSince ?? mark.t - KEPT_MS));
+});
 on("state", state => { showCallers(state); showGate(state); });
 on("frame", showFrame);

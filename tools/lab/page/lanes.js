@@ -6,6 +6,7 @@ const isIdle = state => state === FREE || state === WAITING || state === DEAD;
 
 const KEPT_MS = 11000;                  /* a little more than what is shown */
 const RING_MIN = 64, RING_MAX = 8192;   /* powers of two */
+const OWNERS_MAX = 200;
 const GENERATION = 65536;
 
 class Lane {
@@ -99,6 +100,8 @@ class Lane {
         while (this.owners.length > 1 && this.owners[1].from < keptFrom)
             this.owners.shift();
         this.owners.push(owner);
+        if (this.owners.length > OWNERS_MAX)
+            this.owners.shift();
     }
 
     isFreeAt(time) {
@@ -161,8 +164,10 @@ function shownLanes(time) {
     return groups;
 }
 
+/* The one that serves. */
 function newestGeneration() {
-    return Math.max(...generations.keys());
+    const now = lastFrame?.generations ?? [];
+    return (now.find(({ state }) => state === "serving") ?? now.at(-1))?.number ?? 0;
 }
 
 /* Loops have lanes of their own. */

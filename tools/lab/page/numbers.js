@@ -43,7 +43,7 @@ function drawChartMarks(chart) {
 
 function chartOptions({ log, text }) {
     return {
-        animation: false, events: [], maintainAspectRatio: false, parsing: false, normalized: true,
+        animation: false, spanGaps: 3000, events: [], maintainAspectRatio: false, parsing: false, normalized: true,
         scales: {
             x: { type: "linear", grid: { display: false }, afterBuildTicks: scale => {
                      scale.ticks = [0, 1].map(part => ({ value: scale.min + part * SHOWN_MS }));
@@ -77,7 +77,9 @@ function makeChart(kind) {
     return made;
 }
 
-function figureText({ lines, labels, text }, sample) {
+/* Some are not measured each time. */
+function figureText({ lines, labels, text }) {
+    const sample = samples.findLast(one => lines[0](one) !== null && one.t > samples.at(-1).t - 3000) ?? samples.at(-1);
     return lines.map((line, n) => `${labels ? labels[n] + " " : ""}${text(line(sample))}`).join(" · ");
 }
 
@@ -90,7 +92,7 @@ function updateChart(made) {
     made.section.hidden = Boolean(made.rare) && !known;
     made.frame.hidden = !known;
     made.none.hidden = known || made.name !== "calls";
-    setText(made.figure, figureText(made, last));
+    setText(made.figure, figureText(made));
     if (!known)
         return;
     made.lines.forEach((line, n) => {
@@ -143,4 +145,4 @@ on("numbers", sample => {
         samples.shift();
     showFigures();
 });
-on("mark", mark => chartMarks.push(mark));
+on("mark", mark => { chartMarks = [...chartMarks, mark].filter(({ t }) => t > mark.t - SHOWN_MS); });
