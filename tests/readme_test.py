@@ -513,7 +513,7 @@ class TestReadme(unittest.TestCase):
 
     def help(self):
         with temporary_folder() as folder:
-            every = 'for name in serve client load compare; do switchboard $name --help; done'
+            every = 'for name in serve client load compare lab; do switchboard $name --help; done'
             return ' '.join(run(every, folder)[1].split())
 
     def test_options_and_their_defaults(self):
