@@ -15,11 +15,12 @@ let pen = null;
 /* Where each heading and each lane stands. Whose generation is over takes little room. */
 function arrange(groups, width, height, at) {
     const all = [...groups.values()].flat(), past = all.filter(lane => isPast(lane, at));
-    const count = all.length - past.length, dense = count > FULL_LANES, space = height - AXIS - HEADING * groups.size;
+    const count = all.length - past.length, space = height - AXIS - HEADING * groups.size;
     const pastRow = Math.max(1, Math.min(PAST_ROW, Math.floor(space * PAST_SHARE / past.length)));
     const pastTall = new Map(past.map((lane, n) => [lane, (n + 1) * pastRow > space * PAST_SHARE ? 0 : pastRow]));
     const room = space - Math.min(past.length * pastRow, Math.floor(space * PAST_SHARE));
-    const [columns, row] = dense ? denseRows(count, room) : fullRows(count, room, width);
+    const full = fullRows(count, room, width), dense = count > FULL_LANES || !haveRoom(full, count, room);
+    const [columns, row] = dense ? denseRows(count, room) : full;
     const columnWidth = Math.floor((width - GAP * (columns - 1)) / columns);
     const wanted = width < NARROW ? 190 : row >= TWO_LINES ? 226 : 280;
     const labels = dense ? 0 : Math.min(wanted, Math.floor(columnWidth * 0.46));
@@ -33,8 +34,12 @@ function isPast(lane, at) {
     return ["retiring", "none"].includes(generations.get(lane.generation)?.state) && lane.isFreeAt(at);
 }
 
+function haveRoom([columns, row], count, room) {
+    return columns * Math.floor(room / row) >= count;
+}
+
 function denseRows(count, room) {
-    return DENSE.find(([columns, row]) => columns * Math.floor(room / row) >= count) ?? DENSE.at(-1);
+    return DENSE.find(rows => haveRoom(rows, count, room)) ?? DENSE.at(-1);
 }
 
 function fullRows(count, room, width) {
