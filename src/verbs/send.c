@@ -41,6 +41,13 @@ int sb_send_reply(struct sb_request *request)
     return n < 0 ? n : 0;
 }
 
+/* Whether a send itself may take long. One that does not block is writing only while it waits, which spares it two
+ * changes of state in most cases. */
+static bool may_block(const struct sb_request *request)
+{
+    return request->io || !sb_yields(request);
+}
+
 static ssize_t send_some(struct sb_request *request, const void *buffer, size_t size, int64_t deadline_ns)
 {
     if (request->io)
@@ -48,14 +55,18 @@ static ssize_t send_some(struct sb_request *request, const void *buffer, size_t 
     unsigned failures = 0;
     for (;;) {
         bool ending = sb_is_ending(request);
+        if (ending)
+            sb_slot_enter(request->slot, SB_WRITING);
         int r = ending ? sb_wait(request, request->fd, POLLOUT, deadline_ns) : 0;
         if (r < 0)
             return r;
         ssize_t n = send(request->fd, buffer, size, MSG_NOSIGNAL | (ending ? MSG_DONTWAIT : 0));
         if (n >= 0)
             return n;
-        r = ending && errno == EAGAIN ? 0
-                                      : sb_wait_after_failure(request, POLLOUT, deadline_ns, errno, &failures);
+        int error = errno;
+        sb_slot_enter(request->slot, SB_WRITING);
+        r = ending && error == EAGAIN ? 0
+                                      : sb_wait_after_failure(request, POLLOUT, deadline_ns, error, &failures);
         if (r < 0)
             return r;
     }
@@ -66,7 +77,8 @@ static ssize_t send_least(struct sb_request *request, const char *buffer, size_t
 {
     if (request->fd < 0)
         return -EBADF;
-    sb_slot_enter(request->slot, SB_WRITING);
+    if (may_block(request))
+        sb_slot_enter(request->slot, SB_WRITING);
     int64_t deadline_ns = sb_operation_deadline_ns(request);
     size_t sent = 0;
     ssize_t n = 0;
@@ -79,7 +91,8 @@ static ssize_t send_least(struct sb_request *request, const char *buffer, size_t
     }
     sb_note_result(request, n);
     sb_give_way(request);
-    sb_slot_enter(request->slot, SB_HANDLING);
+    if (request->slot->state != SB_HANDLING)
+        sb_slot_enter(request->slot, SB_HANDLING);
     return n < 0 ? n : (ssize_t)sent;
 }
 
