@@ -160,7 +160,7 @@ const WORDS = {
     verdictClose: ["too close to call", "差别太小，无法断定"],
     why: [list => `Why: ${list}.`, list => `原因：${list}。`],
     noWhy: ["Why: none of the counters moved clearly.", "原因：没有哪个计数器有明显变化。"],
-    noErrors: ["no errors", "没有错误"],
+    noErrors: ["no errors in these two windows", "两个时段里都没有错误"],
     rose: [(name, before, after) => `${name} rose from ${before} to ${after}`,
            (name, before, after) => `${name}从 ${before} 升到 ${after}`],
     fell: [(name, before, after) => `${name} fell from ${before} to ${after}`,
