@@ -29,6 +29,13 @@ void signals_block(void)
     sigprocmask(SIG_SETMASK, &all, NULL);
 }
 
+void signals_reset(void)
+{
+    for (int signo = 1; signo < NSIG; signo++)
+        signal(signo, SIG_DFL);
+    signals_unblock();
+}
+
 void signals_leave(int signo)
 {
     sigset_t only;

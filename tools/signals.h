@@ -9,6 +9,9 @@
 void signals_unblock(void);
 void signals_block(void);
 
+/* In a child, before another program: each is its default again, and none is blocked. */
+void signals_reset(void);
+
 /* SIGHUP stays ignored where it is, as nohup(1) wants it, whatever of the following is asked for. */
 
 /* The first such signal calls `end` in the signal handler, which must make the command end in order; a second one of the

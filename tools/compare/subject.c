@@ -19,6 +19,7 @@
 #include "../clock.h"
 #include "../descriptors.h"
 #include "../processes.h"
+#include "../signals.h"
 
 #define READY_MS 60000
 #define QUIET_MS 10000
@@ -57,15 +58,6 @@ static void fill_argv(const struct subject_plan *plan, const char *argv[])
     argv[n] = NULL;
 }
 
-static void reset_signals(void)
-{
-    sigset_t none;
-    for (int signo = 1; signo < NSIG; signo++)
-        signal(signo, SIG_DFL);
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
 struct start {
     const struct subject_plan *plan;
     pid_t parent;
@@ -80,7 +72,7 @@ __attribute__((noreturn)) static void run_child(const struct start *start)
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != start->parent)
         _exit(127);
-    reset_signals();
+    signals_reset();
     descriptors_raise();
     fill_argv(start->plan, argv);
     if (dup2(start->stderr_fd, STDERR_FILENO) >= 0 && dup2(start->stdout_fd, STDOUT_FILENO) >= 0 &&

@@ -16,6 +16,7 @@
 #include "../calls.h"
 #include "../clock.h"
 #include "../descriptors.h"
+#include "../signals.h"
 
 enum { ARGUMENTS_MAX = 64, END_MS = 3000 };
 
@@ -61,22 +62,13 @@ static bool find_program(char path[PATH_MAX])
     return true;
 }
 
-static void reset_signals(void)
-{
-    sigset_t none;
-    for (int signo = 1; signo < NSIG; signo++)
-        signal(signo, SIG_DFL);
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
 __attribute__((noreturn)) static void run_child(const struct stage_plan *plan, pid_t parent, int stdout_fd, int go_fd)
 {
     const char *argv[ARGUMENTS_MAX];
     char path[PATH_MAX];
     eventfd_t word;
     prctl(PR_SET_PDEATHSIG, SIGTERM);
-    reset_signals();
+    signals_reset();
     descriptors_raise();
     fill_argv(plan, argv);
     if (getppid() == parent && find_program(path) && dup2(stdout_fd, STDOUT_FILENO) >= 0 &&
