@@ -36,11 +36,11 @@ static int check_config(const struct sb_server *server)
         config->max_connections <= 1000000 && config->queue_size >= 1 && config->queue_size <= 1000000 &&
         config->max_children >= 1 && config->max_requests >= 0 && config->request_queue_size >= 0 &&
         config->stack_size >= STACK_SIZE_MIN && config->stack_size <= 1 << 30 && config->spin_us >= 0 &&
-        config->trace >= 0 && config->trace <= 1000000)
+        config->trace >= 0 && config->trace <= 1000000 && config->socket_mode >= -1 && config->socket_mode <= 0777)
         return 0;
     sb_server_log(server, SB_LOG_ERROR, "a limit of the configuration is out of range: max_packet_size 1 to 65535, "
                   "max_connections and queue_size 1 to 1000000, max_children at least 1, stack_size 16384 to "
-                  "1073741824, trace 0 to 1000000, others not negative");
+                  "1073741824, trace 0 to 1000000, socket_mode 0 to 0777, others not negative");
     return -EINVAL;
 }
 

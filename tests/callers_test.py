@@ -3,12 +3,15 @@
 the command."""
 import os
 import socket
+import stat
 import struct
+import subprocess
 import sys
+import tempfile
 import time
 import unittest
 
-from lifeline import PATIENCE_S
+from lifeline import PATIENCE_S, until
 from serving import Served
 
 STRATEGIES = os.environ.get('STRATEGIES', 'serial thread fork pool:2 prefork:2 prethread:2 fiber:epoll fiber:uring '
@@ -54,6 +57,57 @@ class ACallerWhoLeaves(unittest.TestCase):
         for strategy in STRATEGIES:
             with self.subTest(strategy=strategy):
                 self.check('-s', strategy, said=5)
+
+
+class AnAddressThatIsAFile(unittest.TestCase):
+    """Who may write to it may call."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.path = os.path.join(folder.name, 'socket')
+
+    def is_served_with(self, scheme, options, mode, group):
+        served = Served(self, '-q', *options, 'upper', f'{scheme}:{self.path}')
+        status = os.stat(self.path)
+        self.assertEqual((oct(stat.S_IMODE(status.st_mode)), status.st_gid), (oct(mode), group), (scheme, options))
+        served.stop()
+        self.assertEqual(served.wait()[0], 0)
+        self.assertFalse(os.path.exists(self.path))
+
+    def test_mode_and_group(self):
+        own, other = os.getgid(), 12345 if os.getuid() == 0 else os.getgid()
+        for scheme in ('unix', 'unixgram'):
+            self.is_served_with(scheme, ['--socket-mode=604'], 0o604, own)
+            self.is_served_with(scheme, ['--socket-mode=0777'], 0o777, own)
+            self.is_served_with(scheme, [f'--socket-group={other}'], 0o660, other)
+            self.is_served_with(scheme, [f'--socket-group={other}', '--socket-mode=666'], 0o666, other)
+
+    def under_strace(self, injected):
+        if subprocess.run(['strace', '-o', os.devnull, 'true'], capture_output=True, check=False).returncode != 0:
+            self.skipTest('strace may not trace')
+        return Served(self, '-q', '--unsupervised', '--socket-mode=666', 'upper', f'unixgram:{self.path}', waits=False,
+                      under=('strace', '-f', '-o', os.devnull, '-e', 'trace=chmod', '-e', f'inject=chmod:{injected}'))
+
+    def test_nobody_comes_in_before(self):
+        """A datagram could come as soon as the file is there. Here the server is long about letting them in."""
+        self.under_strace('delay_enter=600000000')
+        until(lambda: os.path.exists(self.path), 'the file is there')
+        self.assertEqual(stat.S_IMODE(os.stat(self.path).st_mode), 0)
+
+    def test_what_cannot_be_set_is_said(self):
+        served = self.under_strace('error=EPERM')
+        code, text = served.wait()
+        self.assertEqual(code, 1, text)
+        self.assertRegex(text, r'^switchboard: cannot bind unixgram:\S+: Operation not permitted[^\n]*\n$')
+        self.assertFalse(os.path.exists(self.path))
+
+    def test_misuse(self):
+        for option, status in (('--socket-mode=888', 2), ('--socket-mode=1777', 2), ('--socket-mode=', 2),
+                               ('--socket-mode=rw', 2), ('--socket-group=no such group', 1)):
+            served = Served(self, option, 'upper', f'unix:{self.path}', waits=False)
+            code, text = served.wait()
+            self.assertEqual((code, len(text.splitlines())), (status, 1), (option, text))
 
 
 class AnAddressOfMany(unittest.TestCase):

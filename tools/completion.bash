@@ -84,7 +84,7 @@ _switchboard_value() {
     --auth-key-env) compgen -e -- "$3" ;;
     --auth-digest) compgen -W 'sha256 sha384 sha512 md5' -- "$3" ;;
     --user) compgen -u -- "$3" ;;
-    --group) compgen -g -- "$3" ;;
+    --group | --socket-group) compgen -g -- "$3" ;;
     *) return 1 ;;
     esac
 }

@@ -62,6 +62,9 @@ struct sb_config {
     int drain_timeout_ms;       /* how long close waits for what runs; then it is cut off; -1: without limit */
     bool block_on_close;        /* false: close does not wait */
     bool daemon_threads;        /* true: close does not wait for threads; what they use is freed by the last of them */
+    int socket_mode;            /* permissions of a Unix socket's file, up to 0777, in force as soon as somebody could
+                                 * come in; -1: 0777 without the umask, or with a group 0660 */
+    int socket_group;           /* its group; -1: as files there have it. What exists already is left as it is */
     const char *const *options; /* "key=value" or "handler.key=value", NULL-terminated; NULL: none */
     struct sb_generation *generation;   /* it serves for a supervisor (generation.h): takes over the sockets of the same
                                  * addresses, and tells that it is ready, or why it is not; NULL: for itself */
@@ -77,7 +80,7 @@ struct sb_config {
     .max_packet_size = 65535, .max_connections = 1000, .queue_size = 128, .max_children = 256,            \
     .max_requests = 0, .stack_size = 65536, .spin_us = 0, .trace = 0, .poll_interval_ms = 500,            \
     .timeout_ms = -1, .idle_timeout_ms = -1, .drain_timeout_ms = 5000, .block_on_close = true,            \
-    .daemon_threads = false, .options = NULL, .generation = NULL,                                          \
+    .daemon_threads = false, .socket_mode = -1, .socket_group = -1, .options = NULL, .generation = NULL,   \
     .data = NULL, .ready = NULL, .log_level = SB_LOG_INFO, .log = NULL }
 
 /* Makes a server: resolves the list, checks the handlers, binds and activates the address (address.h). What fails is

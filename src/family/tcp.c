@@ -5,6 +5,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "../ground/clock.h"
@@ -19,6 +20,14 @@ static int open_socket(const struct sb_listener *listener)
     int type = listener->address.socktype | SOCK_CLOEXEC | SOCK_NONBLOCK;
     int fd = socket(listener->address.sa.sa_family, type, 0);
     return fd < 0 ? -errno : fd;
+}
+
+bool sb_tcp_admits_by_file(const struct sb_listener *listener)
+{
+    const struct sb_config *config = &listener->server->config;
+    const struct sb_address *address = &listener->address;
+    return address->sa.sa_family == AF_UNIX && address->un.sun_path[0] != '\0' &&
+           (config->socket_mode >= 0 || config->socket_group >= 0);
 }
 
 static int bind_socket(struct sb_listener *listener, int fd)
@@ -69,6 +78,8 @@ static int bind_one(struct sb_listener *listener, int *ret_fd)
     if (fd < 0)
         return fd;
     int r = set_options(listener, fd);
+    if (r == 0 && sb_tcp_admits_by_file(listener) && fchmod(fd, 0) < 0)     /* what a file is made with: unix(7) */
+        r = -errno;
     if (r == 0)
         r = bind_socket(listener, fd);
     if (r < 0)

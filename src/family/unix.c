@@ -48,6 +48,20 @@ static int know_file(struct sb_listener *listener, char *path)
     return 0;
 }
 
+/* It was made so that nobody could come in. */
+static int admit(const struct sb_listener *listener, const char *path)
+{
+    const struct sb_config *config = &listener->server->config;
+    int mode = config->socket_mode >= 0 ? config->socket_mode : 0660;
+    if (!sb_tcp_admits_by_file(listener))
+        return 0;
+    if ((config->socket_group < 0 || lchown(path, -1, config->socket_group) == 0) && chmod(path, mode) == 0)
+        return 0;
+    int r = -errno;
+    unlink(path);
+    return r;
+}
+
 static int server_bind(struct sb_listener *listener)
 {
     if (listener->address.un.sun_path[0] == '\0')
@@ -56,6 +70,8 @@ static int server_bind(struct sb_listener *listener)
     int r = path ? clear_path(&listener->address) : -ENOMEM;
     if (r == 0)
         r = sb_tcp_bind(listener);
+    if (r == 0)
+        r = admit(listener, path);
     if (r == 0)
         return know_file(listener, path);
     free(path);

@@ -1,6 +1,9 @@
 #include "options.h"
 
+#include <grp.h>
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "../arguments.h"
@@ -12,7 +15,7 @@
 enum {
     ONCE = 256, TIMEOUT, BACKLOG, MAX_CONNECTIONS, QUEUE, MAX_CHILDREN, MAX_REQUESTS, MAX_PACKET, IDLE_TIMEOUT,
     DRAIN_TIMEOUT, RETIRE_TIMEOUT, STACK_SIZE, SPIN, TRACE, REUSE_PORT, NODELAY, USER, GROUP, NAME, RESTART,
-    UNSUPERVISED, INETD,
+    UNSUPERVISED, INETD, SOCKET_MODE, SOCKET_GROUP,
 };
 
 static const struct argp_option option_table[] = {
@@ -40,6 +43,9 @@ static const struct argp_option option_table[] = {
     { "trace", TRACE, "N", 0, "keep the last N changes of state beside the scoreboard (default 0)", 3 },
     { "reuse-port", REUSE_PORT, NULL, 0, "let other servers share the port (SO_REUSEPORT)", 4 },
     { "nodelay", NODELAY, NULL, 0, "send small pieces at once (TCP_NODELAY)", 4 },
+    { "socket-mode", SOCKET_MODE, "MODE", 0, "permissions of a Unix socket's file, as for chmod: 660 (default: what the "
+      "umask leaves, or with --socket-group 660)", 4 },
+    { "socket-group", SOCKET_GROUP, "NAME", 0, "the group of a Unix socket's file", 4 },
     { "user", USER, "NAME", 0, "become this user once the addresses are bound", 4 },
     { "group", GROUP, "NAME", 0, "become this group once the addresses are bound", 4 },
     { "name", NAME, "NAME", 0, "what 'switch', 'reload' and 'stop' may call this server", 4 },
@@ -59,6 +65,26 @@ static int parse_accept(struct argp_state *state, const char *text)
     if (discipline < 0)
         argp_failure(state, 2, 0, "--accept=%s: it must be shared, mutex, flock, pass or reuseport", text);
     return discipline;
+}
+
+static int parse_mode(struct argp_state *state, const char *text)
+{
+    char *end;
+    long mode = strtol(text, &end, 8);
+    if (*end || end == text || mode < 0 || mode > 0777)
+        argp_failure(state, 2, 0, "--socket-mode=%s: it must be octal digits from 0 to 777, as for chmod", text);
+    return (int)mode;
+}
+
+static int parse_group(struct argp_state *state, const char *text)
+{
+    const struct group *group = getgrnam(text);
+    long long gid;
+    if (!group && argument_is_whole(text, 0, INT_MAX, &gid))
+        return (int)gid;
+    if (!group)
+        argp_failure(state, 1, 0, "--socket-group=%s: there is no such group", text);
+    return group ? (int)group->gr_gid : -1;
 }
 
 #define OWN(member) offsetof(struct serve_arguments, member)
@@ -113,6 +139,12 @@ static error_t parse(int key, char *text, struct argp_state *state)
     switch (key) {
     case 'a':
         arguments->config.accept = parse_accept(state, text);
+        return 0;
+    case SOCKET_MODE:
+        arguments->config.socket_mode = parse_mode(state, text);
+        return 0;
+    case SOCKET_GROUP:
+        arguments->config.socket_group = parse_group(state, text);
         return 0;
     case 'v':
         arguments->config.log_level = SB_LOG_DEBUG;
