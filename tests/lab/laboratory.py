@@ -186,8 +186,12 @@ class Events:
         for i in range(0, len(events), 4):
             self.lanes[events[i]] = events[i + 2]
 
-    def until(self, condition, what):
-        return until(condition, what)
+    def states(self):
+        """Of all lanes, while others come: a copy."""
+        return list(self.lanes.values())
+
+    def pids(self):
+        return set(list(self.names.values()))
 
     def state(self):
         return self.last.get('state')
