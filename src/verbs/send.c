@@ -91,7 +91,7 @@ static ssize_t send_least(struct sb_request *request, const char *buffer, size_t
     }
     sb_note_result(request, n);
     sb_give_way(request);
-    if (request->slot->state != SB_HANDLING)
+    if (__atomic_load_n(&request->slot->state, __ATOMIC_RELAXED) != SB_HANDLING)
         sb_slot_enter(request->slot, SB_HANDLING);
     return n < 0 ? n : (ssize_t)sent;
 }
