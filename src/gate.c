@@ -395,9 +395,14 @@ static bool must_end(struct sb_gate *gate)
 bool sb_gate_must_end(struct sb_gate *gate)
 {
     bool ends = must_end(gate);
-    if (ends)
+    if (ends && !gate->leaves_streams)
         show_accepting(gate, false);
     return ends;
+}
+
+void sb_gate_show_end(struct sb_gate *gate)
+{
+    show_accepting(gate, false);
 }
 
 /* --- all together ------------------------------------------------------------------------------------------------- */

@@ -77,4 +77,7 @@ bool sb_gate_reads_channel(const struct sb_gate *gate);
 bool sb_gate_is_told_of_callers(const struct sb_gate *gate);
 bool sb_gate_must_end(struct sb_gate *gate);
 
+/* For others to see: a loop that accepts connections itself has ended, and none of its accepts is under way. */
+void sb_gate_show_end(struct sb_gate *gate);
+
 #endif

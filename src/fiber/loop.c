@@ -68,11 +68,15 @@ static void drain(struct sb_loop *loop)
 
 /* --- the loop ----------------------------------------------------------------------------------------------------- */
 
+static bool may_accept(const struct sb_loop *loop)
+{
+    return loop->listens && (loop->refused_fd >= 0 || loop->owed > 0 || loop->engine->accepts(loop));
+}
+
 /* What was accepted before the stop is served. */
 static bool is_over(const struct sb_loop *loop)
 {
-    return loop->ending && loop->n_tasks + loop->n_held == 0 &&
-           !(loop->listens && (loop->refused_fd >= 0 || loop->owed > 0 || loop->engine->accepts(loop)));
+    return loop->ending && loop->n_tasks + loop->n_held == 0 && !may_accept(loop);
 }
 
 static int timeout_ms(const struct sb_loop *loop)
@@ -143,6 +147,8 @@ static void turn(struct sb_loop *loop)
         r = sb_callers_accept(loop);
     if (r < 0)
         begin_end(loop, r);
+    if (loop->ending && !may_accept(loop))
+        sb_gate_show_end(loop->gate);
     sb_batches_flush(loop->server);
     methods(loop->server)->service_actions(loop->server);
 }
